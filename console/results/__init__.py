@@ -1,0 +1,1 @@
+"""Records of runs: their form, their store, their exports."""

@@ -1,0 +1,160 @@
+"""The record of a run, `unfed.run/1`: a stable contract for scripts. `record.schema.json` beside this file states it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from unfed.plugins import Claim, Failure, LinkCount
+
+SCHEMA = "unfed.run/1"
+
+
+class Part(msgspec.Struct, kw_only=True):
+    """Base of the record's parts."""
+
+
+class ModelInfo(Part):
+    name: str
+    layers: int
+    hidden: int
+    vocab: int
+    family: str = ""
+    parameters: int = 0
+
+
+class Prompt(Part, frozen=True):
+    """One prompt of a run, as its author wrote it (a profile's template is applied later)."""
+
+    id: str
+    prompt: str
+    label: str | None = None
+
+
+class PartyInfo(Part):
+    backend: str
+    variant: str
+    name: str
+    pid: int
+    trusted: bool
+    rss_bytes: int
+    cpu_seconds: float
+    pss_bytes: int = 0
+    role: str = ""
+    restarts: int = 0
+
+
+class AnswerInfo(Part):
+    text: str
+    token_ids: list[int]
+    stopped: str = "end"
+
+
+class Seconds(Part):
+    """`setup` is the fleet's start; `first_token`, `total` and `per_token` are online only."""
+
+    setup: float = 0.0
+    offline: float = 0.0
+    first_token: float = 0.0
+    total: float = 0.0
+    per_token: float = 0.0
+    phases: dict[str, float] = {}
+
+
+class Traffic(Part):
+    messages: int = 0
+    bytes: int = 0
+    rounds: int = 0
+    links: list[LinkCount] = []
+
+
+class Fidelity(Part):
+    """Against the reference's answer to the same prompt; figures are null with the `reason` where there is none."""
+
+    reference: str | None = None
+    token_agreement: float | None = None
+    mean_kl: float | None = None
+    max_logit_error: float | None = None
+    reason: str | None = None
+
+
+class Utility(Part):
+    """Whether the answer's first word is the label; null where the prompt has none."""
+
+    correct: bool | None = None
+
+
+class RewardSplit(Part):
+    scheme: str
+    shares: dict[str, float]
+
+
+class ViewInfo(Part):
+    """Where a party's recorded View lies (with `--audit`), and how much it holds."""
+
+    party: str
+    path: str
+    entries: int
+    bytes: int
+
+
+class AuditEntry(Part):
+    """One attack on one party's view; `attack` null with a `reason` where none is available."""
+
+    party: str
+    attack: str | None = None
+    token_recovery: float | None = None
+    recovered: str | None = None
+    reason: str | None = None
+
+
+class Result(Part):
+    """What one variant made of one prompt."""
+
+    backend: str
+    variant: str
+    prompt_id: str
+    mode: Literal["real", "simulated"] = "real"
+    options: dict[str, Any] = {}
+    status: Literal["ok", "failed", "cancelled"] = "ok"
+    error: Failure | None = None
+    answer: AnswerInfo | None = None
+    seconds: Seconds = msgspec.field(default_factory=Seconds)
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
+    fidelity: Fidelity = msgspec.field(default_factory=Fidelity)
+    utility: Utility = msgspec.field(default_factory=Utility)
+    guarantee: list[Claim] = []
+    audit: list[AuditEntry] = []
+    views: list[ViewInfo] = []
+    rewards: list[RewardSplit] = []
+    metrics: dict[str, float] = {}
+
+
+class Record(Part):
+    """One run: prompts × variants under a profile."""
+
+    run_id: str
+    started: str
+    profile: str | None
+    schema: str = SCHEMA
+    seed: int = 0
+    concurrency: int = 1
+    links: str | None = None
+    status: Literal["complete", "interrupted", "running"] = "running"
+    versions: dict[str, str] = {}
+    model: ModelInfo | None = None
+    settings: dict[str, Any] = {}
+    prompts: list[Prompt] = []
+    parties: list[PartyInfo] = []
+    results: list[Result] = []
+
+
+def to_json(record: Record, *, indent: int = 1) -> bytes:
+    """The record as UTF-8 JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=indent) + b"\n"
+
+
+def from_json(data: bytes) -> Record:
+    """Raises msgspec.ValidationError where `data` is no record."""
+    return msgspec.json.decode(data, type=Record)

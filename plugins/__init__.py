@@ -1,0 +1,83 @@
+"""The contract between the console and its plugins. Everything an author needs is importable from here.
+
+Nothing here imports torch, and nothing here imports the console or a backend.
+"""
+
+from .attack import Attack, Knowledge, Recovered
+from .backend import Backend, Models, Requirement, Slot
+from .errors import Failure, UnfedError
+from .guarantee import Claim, badge
+from .hookspecs import hookimpl
+from .launch import Emulation, Launcher, ModelSource, OpenedModel, PartyProcess, PartySpec
+from .models import ModelCard, layers, split_evenly
+from .options import Options
+from .plan import CLIENT, Link, Party, Plan, chain
+from .query import (
+    Answer,
+    Contribution,
+    Event,
+    Failed,
+    Finished,
+    LinkCount,
+    Metric,
+    Phase,
+    Query,
+    Started,
+    Token,
+    Trace,
+)
+from .reward import RewardScheme
+from .role import Channel, ClientRole, Context, Model, Role, serve
+from .view import Array, Entry, View
+
+__all__ = [
+    "CLIENT",
+    "Answer",
+    "Array",
+    "Attack",
+    "Backend",
+    "Channel",
+    "Claim",
+    "ClientRole",
+    "Context",
+    "Contribution",
+    "Emulation",
+    "Entry",
+    "Event",
+    "Failed",
+    "Failure",
+    "Finished",
+    "Knowledge",
+    "Launcher",
+    "Link",
+    "LinkCount",
+    "Metric",
+    "Model",
+    "ModelCard",
+    "ModelSource",
+    "Models",
+    "OpenedModel",
+    "Options",
+    "Party",
+    "PartyProcess",
+    "PartySpec",
+    "Phase",
+    "Plan",
+    "Query",
+    "Recovered",
+    "Requirement",
+    "RewardScheme",
+    "Role",
+    "Slot",
+    "Started",
+    "Token",
+    "Trace",
+    "UnfedError",
+    "View",
+    "badge",
+    "chain",
+    "hookimpl",
+    "layers",
+    "serve",
+    "split_evenly",
+]

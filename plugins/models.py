@@ -1,0 +1,109 @@
+"""Model cards: what is known of a model from config.json and safetensors headers alone, without torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import UnfedError
+
+FAMILIES = {
+    # model_type: (embedding, a layer's prefix with its number, head) as patterns over tensor names
+    "llama": (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\."),
+    "qwen2": (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\."),
+    "gpt2": (r"(transformer\.)?wte\.|(transformer\.)?wpe\.", r"(?:transformer\.)?h\.(\d+)\.", r"lm_head\.|(transformer\.)?ln_f\."),
+}
+"""Families whose tensors we can tell apart by part; others can be opened whole only."""
+
+_LAYERS = re.compile(r"layers (\d+)-(\d+)")
+
+
+class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as plans see it. `tensors` maps a tensor's name to (file, dtype, shape)."""
+
+    name: str
+    folder: str
+    family: str
+    layers: int
+    hidden: int
+    vocab: int
+    context: int
+    parameters: int
+    tied: bool
+    config: dict[str, Any]
+    tensors: dict[str, tuple[str, str, tuple[int, ...]]]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    def part_of(self, tensor: str) -> str:
+        """`embedding`, `layer N` or `head`: where a tensor belongs; `other` where the family is unknown."""
+        patterns = FAMILIES.get(self.family)
+        if patterns is None:
+            return "other"
+        embedding, layer, head = patterns
+        if re.match(embedding, tensor):
+            return "embedding"
+        if found := re.match(layer, tensor):
+            return f"layer {found.group(1)}"
+        return "head" if re.match(head, tensor) else "other"
+
+    def opened(self, opens: Iterable[str]) -> frozenset[str]:
+        """Names of the tensors that a party with these `opens` may read.
+
+        Args:
+            opens: any of `none`, `config`, `embedding`, `layers A-B` (inclusive), `head`, `all`.
+        Raises:
+            UnfedError: a part that does not exist, or parts of a family that we cannot take apart.
+        """
+        wanted: set[str] = set()
+        for part in opens:
+            if part == "all":
+                return frozenset(self.tensors)
+            if part in ("none", "config"):
+                continue
+            if part in ("embedding", "head"):
+                wanted.add(part)
+            elif found := _LAYERS.fullmatch(part):
+                first, last = int(found.group(1)), int(found.group(2))
+                if not 0 <= first <= last < self.layers:
+                    raise UnfedError(f"{part!r} is not within the {self.layers} layers of {self.name}")
+                wanted.update(f"layer {index}" for index in range(first, last + 1))
+            else:
+                raise UnfedError(f"{part!r} is no part of a model", hint="use none, config, embedding, layers A-B, head, all")
+        if wanted and self.family not in FAMILIES:
+            raise UnfedError(
+                f"{self.name} is of the family {self.family!r}, which cannot be taken apart",
+                hint=f"use backend plain, or a model of {', '.join(sorted(FAMILIES))}",
+            )
+        names = {name for name in self.tensors if self.part_of(name) in wanted}
+        if "head" in wanted and self.tied:  # a tied head is the embedding's matrix
+            names.update(name for name in self.tensors if re.search(r"(embed_tokens|wte)\.weight$", name))
+        return frozenset(names)
+
+
+def layers(first: int, last: int) -> str:
+    """The part `layers first-last`, both inclusive, as it stands in `Party.opens`."""
+    return f"layers {first}-{last}"
+
+
+def split_evenly(count: int, shards: int) -> list[tuple[int, int]]:
+    """`count` layers over `shards` nodes as inclusive ranges, the first ones one longer where it does not divide.
+
+    Raises:
+        UnfedError: fewer layers than shards, or no shard.
+    """
+    if not 1 <= shards <= count:
+        raise UnfedError(f"{count} layers cannot be split over {shards} nodes", hint=f"choose 1 to {count} shards")
+    base, longer = divmod(count, shards)
+    ranges, first = [], 0
+    for index in range(shards):
+        length = base + (index < longer)
+        ranges.append((first, first + length - 1))
+        first += length
+    return ranges

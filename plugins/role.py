@@ -1,0 +1,153 @@
+"""What runs inside a party: a Role, and `ctx`, all that a role knows of the world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from .models import ModelCard
+from .query import Answer, Metric, PhaseKind, Query, Token
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+Fields = Mapping[str, Any]
+"""Named values of a message: None, bool, int, float, str, bytes, lists and dicts of these, and tensors.
+
+Tensors are sent from torch or numpy and always arrive as torch tensors on the CPU.
+"""
+
+
+def serve(handler: Handler) -> Handler:
+    """Mark `async def handler(self, sender, *, field: type, ...)` as one that linked peers may call by its name.
+
+    Fields are checked against the signature before the handler runs; a message that does not fit is refused and its
+    sender named. What it returns (a field value, or a mapping of them) is what `ctx.call` returns on the other side.
+    """
+    handler.__unfed_serves__ = True  # type: ignore[attr-defined]
+    return handler
+
+
+class Channel(Protocol):
+    """A blocking connection to one peer for protocol rounds, owned by one thread. Fields as in `Fields`.
+
+    Every method raises `UnfedError` naming the peer when it is lost, breaks the protocol, or lets `timeout` pass.
+    """
+
+    def send(self, **fields: Any) -> None: ...
+
+    def recv(self, timeout: float | None = None) -> dict[str, Any]: ...
+
+    def exchange(self, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
+        """Send and receive at once, full duplex: both sides may send any size without deadlock. One round."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Model(Protocol):
+    """The part of a model that this party may open."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def opens(self) -> tuple[str, ...]: ...
+
+    @property
+    def folder(self) -> Path:
+        """Where config and tokenizer lie. Weights are read through `tensors` alone."""
+        ...
+
+    def tensors(self, *names: str) -> dict[str, Any]:
+        """The named tensors (all that the party may open when none is named), as stored: torch, on the CPU.
+
+        Only these bytes are read from the files. Raises `UnfedError` for a tensor outside `opens`.
+        """
+        ...
+
+
+class Context(Protocol):
+    """What the host gives a role."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Processes this party shares a link with, in the plan's order."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def model(self) -> Model:
+        """The model in the slot `model`."""
+        ...
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Every model this party may open any part of, by slot (`slot[i]` where a slot takes many)."""
+        ...
+
+    @property
+    def query(self) -> str:
+        """Id of the query that the current task works on; empty outside of one."""
+        ...
+
+    async def call(self, peer: str, method: str, /, **fields: Any) -> Any:
+        """Ask `peer` and wait for its reply. Raises `UnfedError` naming the party that failed."""
+        ...
+
+    async def send(self, peer: str, method: str, /, **fields: Any) -> None:
+        """Tell `peer`, waiting for nothing but room to send. Messages to one peer arrive in order.
+
+        A handler that fails ends the query, with that party named.
+        """
+        ...
+
+    def channel(self, peer: str, purpose: str = "rounds", /) -> Channel:
+        """The blocking connection with `peer` for `purpose`; both sides ask for it. Call it from the thread that owns it."""
+        ...
+
+    def phase(self, name: str, kind: PhaseKind = "online", /) -> AbstractContextManager[None]:
+        """Time a phase. `offline` time (waiting for correlated randomness included) is kept apart from online time."""
+        ...
+
+    def contribute(self, **amounts: float) -> None:
+        """Add to what this party did for the current query, for reward schemes (`layer_tokens`, …)."""
+        ...
+
+    def hold(self, name: str, /, **fields: Any) -> None:
+        """Put something this party came to hold besides messages on the tape. Free when the run is not audited."""
+        ...
+
+
+class Role:
+    """Base of every role. Roles are made once per party; queries may overlap, so keep their state by `ctx.query`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    async def start(self) -> None:
+        """Load what is needed; links are up already. Counts as setup."""
+
+    async def stop(self) -> None:
+        """The fleet is going down."""
+
+    async def forget(self, query: str) -> None:
+        """A query ended, however it ended: drop what was kept for it."""
+
+
+class ClientRole(Role):
+    """The role of the party `client`."""
+
+    def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
+        """Yield tokens as they come and the `Answer` last. Cancelled by an ordinary task cancellation.
+
+        Raises:
+            UnfedError: the query cannot be served (`kind="bad-input"` where the prompt is to blame).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not answer queries")

@@ -1,0 +1,1 @@
+"""Profiles, demo models and prompts that ship with the package; data only."""

@@ -1,0 +1,83 @@
+"""The demo model's corpus: WordNet 3.0 noun glosses, each with its lexicographer file as the category."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DATA = Path("/usr/share/wordnet/data.noun")
+SEPARATOR = " =>"
+END_TOKEN = "<|end|>"
+HELD_OUT_PERCENT = 5
+SPLIT_SEED = "unfed-demo-1"
+# WordNet numbers its noun lexicographer files 03 to 28; the names are those of lexnames(5WN) without "noun.".
+CATEGORIES = (
+    "tops act animal artifact attribute body cognition communication event feeling food group location motive "
+    "object person phenomenon plant possession process quantity relation shape state substance time"
+).split()
+_EXAMPLE = re.compile(r'[;:,]?\s*"')
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One noun synset: its definition, its category and its first word."""
+
+    synset: str
+    gloss: str
+    category: str
+    word: str
+    held_out: bool
+
+    @property
+    def prompt(self) -> str:
+        """The text the model is given."""
+        return self.gloss + SEPARATOR
+
+    @property
+    def answer(self) -> str:
+        """The text the model should generate (the end token follows)."""
+        return f" {self.category}: {self.word}"
+
+
+def definition(gloss: str) -> str:
+    """The gloss without its quoted usage examples."""
+    head = _EXAMPLE.split(gloss.strip(), maxsplit=1)[0].strip()
+    return head if len(head) > 3 else gloss.strip().strip('"')
+
+
+def is_held_out(synset: str) -> bool:
+    """Whether a synset belongs to the held-out split: a seeded hash of its offset decides."""
+    digest = hashlib.sha256(f"{SPLIT_SEED}:{synset}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 100 < HELD_OUT_PERCENT
+
+
+def _parse(path: Path) -> Iterator[Entry]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("  "):  # the licence notice at the top of the file
+                continue
+            data, _, gloss = line.partition(" | ")
+            fields = data.split(" ")
+            word = fields[4].replace("_", " ")
+            category = CATEGORIES[int(fields[1]) - 3]
+            yield Entry(fields[0], definition(gloss), category, word, is_held_out(fields[0]))
+
+
+def load(path: Path = DEFAULT_DATA) -> tuple[list[Entry], list[Entry]]:
+    """The training and the held-out entries; no training entry shares its definition with a held-out one."""
+    entries = list(_parse(path))
+    held_out = [entry for entry in entries if entry.held_out]
+    seen = {entry.gloss.casefold() for entry in held_out}
+    return [entry for entry in entries if not entry.held_out and entry.gloss.casefold() not in seen], held_out
+
+
+def load_or_exit(path: Path) -> tuple[list[Entry], list[Entry]]:
+    """As `load`, but a missing corpus ends the program with a message and exit code 2."""
+    if not path.is_file():
+        print(f"The corpus {path} is missing. On Debian or Ubuntu: apt-get install wordnet-base", file=sys.stderr)
+        raise SystemExit(2)
+    return load(path)
