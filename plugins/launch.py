@@ -6,17 +6,18 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
+from .models import ModelCard
+
 
 class OpenedModel(msgspec.Struct, frozen=True):
-    """A model's folder, and the parts of it that one party may read."""
+    """A model, and the parts of it that one party may read."""
 
-    folder: str
+    card: ModelCard
     opens: tuple[str, ...]
-    name: str = ""
 
 
 class Emulation(msgspec.Struct, frozen=True):
@@ -49,8 +50,12 @@ class PartySpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PartyProcess(ABC):
-    """A running process and its control link."""
+    """A running process and its control link.
 
+    `codec` says how the control messages travel: length-prefixed `msgpack`, or `json` lines as `unfed-node` speaks.
+    """
+
+    codec: Literal["msgpack", "json"] = "msgpack"
     pid: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -66,9 +71,20 @@ class PartyProcess(ABC):
 
 
 class Launcher(ABC):
-    """Starts processes that speak the control protocol (see docs/architecture.md)."""
+    """Starts processes that speak the control protocol (see docs/architecture.md).
+
+    Args:
+        logs: a folder for logs of its own.
+    """
 
     name: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, logs: Path) -> None: ...
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Prepare in the background whatever makes the first launch quick; returns at once."""
 
     @abstractmethod
     async def launch(self, spec: PartySpec, log: Path) -> PartyProcess:

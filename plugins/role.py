@@ -32,8 +32,11 @@ def serve(handler: Handler) -> Handler:
 class Channel(Protocol):
     """A blocking connection to one peer for protocol rounds, owned by one thread. Fields as in `Fields`.
 
-    Every method raises `UnfedError` naming the peer when it is lost, breaks the protocol, or lets `timeout` pass.
+    Every method raises `UnfedError` naming the peer when it is lost, breaks the protocol, or lets `timeout` (seconds)
+    pass. Messages count towards `query`: that of the task which opened it, until its owner sets another.
     """
+
+    query: str
 
     def send(self, **fields: Any) -> None: ...
 
@@ -109,7 +112,7 @@ class Context(Protocol):
         ...
 
     def channel(self, peer: str, purpose: str = "rounds", /) -> Channel:
-        """The blocking connection with `peer` for `purpose`; both sides ask for it. Call it from the thread that owns it."""
+        """The blocking connection with `peer` for `purpose`; both sides ask for it, each from the thread that owns it."""
         ...
 
     def phase(self, name: str, kind: PhaseKind = "online", /) -> AbstractContextManager[None]:

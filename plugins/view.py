@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         sender: who sent it; empty for `held`.
         name: the method or channel purpose of a message; what is held otherwise.
         at: seconds on the host's monotonic clock.
-        frame: the message exactly as it came, header and all, so that an attack reads what was there to read.
+        frame: the message's header exactly as it came; its arrays stand in `arrays`.
     """
 
     kind: Literal["message", "held"]
@@ -60,8 +60,8 @@ class ViewWriter:
         data = self._encode(entry)
         self._file.write(len(data).to_bytes(4, "little") + data)
 
-    def close(self) -> None:
-        self._file.close()
+    def flush(self) -> None:
+        self._file.flush()
 
 
 class View(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""The record of a run, `unfed.run/1`: a stable contract for scripts. `record.schema.json` beside this file states it."""
+"""The record of a run, `unfed.run/1`: a stable contract for scripts. `record.schema.json` states it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ModelInfo(Part):
     parameters: int = 0
 
 
-class Prompt(Part, frozen=True):
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt of a run, as its author wrote it (a profile's template is applied later)."""
 
     id: str
@@ -86,8 +86,11 @@ class Utility(Part):
 
 
 class RewardSplit(Part):
+    """One scheme's shares; empty with a `reason` where the scheme failed."""
+
     scheme: str
     shares: dict[str, float]
+    reason: str | None = None
 
 
 class ViewInfo(Part):

@@ -15,16 +15,18 @@ END_TOKEN = "<|end|>"
 HELD_OUT_PERCENT = 5
 SPLIT_SEED = "unfed-demo-1"
 # WordNet numbers its noun lexicographer files 03 to 28; the names are those of lexnames(5WN) without "noun.".
-CATEGORIES = (
+_NAMES = (
     "tops act animal artifact attribute body cognition communication event feeling food group location motive "
     "object person phenomenon plant possession process quantity relation shape state substance time"
-).split()
+)
+CATEGORIES = tuple(_NAMES.split())
+_HYPERNYM = re.compile(r" @i? (\d{8}) n ")
 _EXAMPLE = re.compile(r'[;:,]?\s*"')
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One noun synset: its definition, its category and its first word."""
+    """One noun synset: its definition, its category and the word for the kind of thing it is."""
 
     synset: str
     gloss: str
@@ -56,15 +58,17 @@ def is_held_out(synset: str) -> bool:
 
 
 def _parse(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("  "):  # the licence notice at the top of the file
-                continue
-            data, _, gloss = line.partition(" | ")
-            fields = data.split(" ")
-            word = fields[4].replace("_", " ")
-            category = CATEGORIES[int(fields[1]) - 3]
-            yield Entry(fields[0], definition(gloss), category, word, is_held_out(fields[0]))
+    with path.open(encoding="utf-8") as file:
+        lines = [line for line in file if not line.startswith("  ")]  # without the licence notice at the top
+    words = {line[:8]: line.split(" ", 5)[4].replace("_", " ") for line in lines}
+    for line in lines:
+        data, _, gloss = line.partition(" | ")
+        synset, lexicographer = data.split(" ", 2)[:2]
+        # The word is that of the kind the synset belongs to (its hypernym: "dog" for a breed of dog), which a
+        # definition tells; the defined word itself a model of this size cannot know.
+        above = _HYPERNYM.search(data)
+        word = words[above[1] if above else synset]
+        yield Entry(synset, definition(gloss), CATEGORIES[int(lexicographer) - 3], word, is_held_out(synset))
 
 
 def load(path: Path = DEFAULT_DATA) -> tuple[list[Entry], list[Entry]]:

@@ -1,0 +1,93 @@
+"""A run of a model's layers, computed by the family's own forward code over a sliced module list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from unfed.plugins import Model, UnfedError
+
+from .families import family_of
+from .weights import fill, skeleton, tensor_name
+
+
+class NoPositions(nn.Module):
+    """Stands in for a table of position embeddings where they have been added before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nothing = nn.Buffer(torch.zeros(()), persistent=False)
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        return self.nothing
+
+
+class Shard:
+    """Layers `first` to `last` of a model (both inclusive): hidden states in, hidden states out.
+
+    The model is built whole without memory, so that what depends on a layer's place (its kind of attention, its scaling)
+    is as in the whole; then the list is cut and renumbered, so that a cache counts from this shard's first layer.
+    Neither the embedding nor the final norm is part of it: see `ends`.
+    """
+
+    def __init__(self, model: Model, first: int, last: int) -> None:
+        family = family_of(model.card)
+        if not 0 <= first <= last < model.card.layers:
+            raise UnfedError(f"layers {first}-{last} are not within the {model.card.layers} layers of {model.card.name}")
+        self.first, self.last = first, last
+        base = skeleton(model.card)
+        config = base.config
+        kept = getattr(base, family.layers)[first : last + 1]
+        setattr(base, family.layers, kept)
+        setattr(base, family.embedding, nn.Identity())
+        setattr(base, family.norm, nn.Identity())
+        if family.positions:
+            setattr(base, family.positions, NoPositions())
+        for module in kept.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx -= first
+        config.num_hidden_layers = len(kept)
+        if getattr(config, "layer_types", None) is not None:
+            config.layer_types = config.layer_types[first : last + 1]
+            if hasattr(base, "has_sliding_layers"):
+                base.has_sliding_layers = "sliding_attention" in config.layer_types
+        if hasattr(base, "rotary_emb"):  # its frequencies are computed, not stored, and so were lost on the meta device
+            base.rotary_emb = type(base.rotary_emb)(config=config)
+        names = {}
+        for name in base.state_dict():
+            _, number, rest = name.split(".", 2)
+            names[name] = tensor_name(model.card, f"{family.layers}.{int(number) + first}.{rest}")
+        fill(base, model, names)
+        self.tensors = tuple(names.values())
+        self.layers = len(kept)
+        self._base: Any = base
+
+    def new_cache(self) -> DynamicCache:
+        """An empty KV cache for one query."""
+        return DynamicCache(config=self._base.config)
+
+    @torch.inference_mode()
+    def __call__(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        """Run [1, t, hidden] float32, t tokens that follow those in `cache`, which grows by them."""
+        output: torch.Tensor = self._base(
+            inputs_embeds=hidden, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        return output
+
+    def warm(self) -> None:
+        """Run once, so that the first query does not pay for what the libraries set up on first use."""
+        cache = self.new_cache()
+        for tokens in (2, 1):
+            self(torch.zeros(1, tokens, self._base.config.hidden_size), cache)
+
+
+def shard(model: Model, first: int, last: int) -> Shard:
+    """Layers `first` to `last` of `model`, reading those tensors alone.
+
+    Raises:
+        UnfedError: a family that cannot be taken apart, layers that do not exist, or weights that do not fit.
+    """
+    return Shard(model, first, last)

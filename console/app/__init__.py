@@ -1,0 +1,19 @@
+"""The console: screens over a session. Importing this imports no textual; `run_app` does."""
+
+from __future__ import annotations
+
+
+def run_app(profile: str | None = None) -> int:
+    """Run the console until its user quits.
+
+    Args:
+        profile: name or path of the profile to start with; None: the demo profile.
+    Returns:
+        The exit code: 0, or 1 where the app itself failed.
+    """
+    from .app import UnfedApp
+    from .local import LocalDesk
+
+    app = UnfedApp(LocalDesk(), profile=profile)
+    code = app.run()
+    return app.return_code or code or 0

@@ -1,0 +1,1 @@
+"""What the screens show, computed without textual: numbers, badges, bars, tables and lines of toned text."""

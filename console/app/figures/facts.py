@@ -1,0 +1,127 @@
+"""What stands below an answer: what it cost, how faithful it is, what it promises, who saw what, how the reward splits."""
+
+from __future__ import annotations
+
+from ..columns import Column
+from . import numbers, promises
+from .grid import Cell, grid, section, table
+from .text import Line, Span, clean_line
+
+WIDE = 64
+"""From this width on, figures stand in three groups instead of two."""
+
+
+def times(column: Column, now: float) -> list[Cell]:
+    """First token, per token and total: online only."""
+    seconds = column.seconds(now)
+    shown = column.result is not None or bool(column.pieces)
+    return [
+        ("first token", numbers.seconds(seconds.first_token) if shown else numbers.NOTHING, "plain"),
+        ("per token", numbers.seconds(seconds.per_token or None) if shown else numbers.NOTHING, "plain"),
+        ("total", numbers.seconds(seconds.total or None), "strong"),
+    ]
+
+
+def traffic(column: Column) -> list[Cell]:
+    """Messages, bytes and rounds on the wire, known once the result is."""
+    cost = column.result.traffic if column.result is not None else None
+    return [
+        ("messages", numbers.count(cost.messages if cost else None), "plain"),
+        ("bytes", numbers.size(cost.bytes if cost else None), "plain"),
+        ("rounds", numbers.count(cost.rounds if cost else None), "plain"),
+    ]
+
+
+def quality(column: Column, label: str | None) -> list[Cell]:
+    """Fidelity to the reference, and whether the answer is the label."""
+    cells: list[Cell] = []
+    result = column.result
+    if result is None or result.status != "ok":
+        cells = [("fidelity", numbers.NOTHING, "plain")]
+    elif result.fidelity.reference is None:
+        cells = [("fidelity", shortest(result.fidelity.reason), "dim")]
+    elif result.fidelity.reference in (column.backend, column.variant):
+        cells = [("fidelity", "the reference", "plain")]
+    else:
+        same = result.fidelity.token_agreement
+        tone = "plain" if same is None else "good" if same == 1 else "poor"
+        cells = [
+            (f"tokens as {result.fidelity.reference}", numbers.percent(same), tone),  # type: ignore[list-item]
+            ("mean KL", numbers.error(result.fidelity.mean_kl), "plain"),
+            ("logit error", numbers.error(result.fidelity.max_logit_error), "plain"),
+        ]
+    if label and result is not None and result.utility.correct is not None:
+        right = result.utility.correct
+        cells.append(("label", f"{'✓' if right else '✗'} {clean_line(label)}", "good" if right else "poor"))
+    return cells
+
+
+def shortest(reason: str | None) -> str:
+    """Why there is no fidelity, in the few words that a cell has room for."""
+    return clean_line(reason or "not measured")
+
+
+def figures(column: Column, now: float, width: int, label: str | None = None) -> list[Line]:
+    """All figures as a grid: three groups where there is room, else two with fidelity below."""
+    cost, wire, faith = times(column, now), traffic(column), quality(column, label)
+    if width >= WIDE:
+        return grid((cost, wire, faith), width)
+    cost = [(name.replace("first token", "first"), value, tone) for name, value, tone in cost]
+    half = (len(faith) + 1) // 2
+    if len(faith) == 1:
+        return [*grid((cost, wire), width), *grid((faith,), width)]
+    return [*grid((cost, wire), width), *grid((faith[:half], faith[half:]), width)]
+
+
+def shares(column: Column, width: int) -> list[Line]:
+    """A row for each node: what it sees by the claims, and its share under each reward scheme."""
+    rewards = column.result.rewards if column.result is not None else []
+    paid = {name: None for split in rewards for name in split.shares}
+    nodes = [name for name in column.parties if name != "client"] or list(paid)
+    rows: list[list[Span]] = []
+    for name in nodes:
+        row: list[Span] = [(clean_line(name), "plain"), (promises.sees(column.guarantee, name), "dim")]
+        rows.append(row + [(numbers.percent(split.shares.get(name)), "plain") for split in rewards])
+    if not rows:
+        return []
+    return table(["node", "sees", *(clean_line(split.scheme) for split in rewards)], rows, width)
+
+
+def links(column: Column, width: int) -> list[Line]:
+    """Messages and bytes in each direction of each link."""
+    rows: list[list[Span]] = [
+        [
+            (f"{clean_line(link.source)} → {clean_line(link.target)}", "plain"),
+            (numbers.count(link.messages), "plain"),
+            (numbers.size(link.bytes), "plain"),
+        ]
+        for link in column.links
+    ]
+    return table(["link", "messages", "bytes"], rows, width, grow=0) if rows else []
+
+
+def phases(column: Column, width: int) -> list[Line]:
+    """The named phases of the query, and metrics that roles reported."""
+    result = column.result
+    if result is None:
+        return []
+    rows: list[list[Span]] = [
+        [(clean_line(name), "plain"), (numbers.seconds(value), "plain")] for name, value in result.seconds.phases.items()
+    ]
+    rows += [[(clean_line(name), "plain"), (f"{value:g}", "plain")] for name, value in result.metrics.items()]
+    return table(["phase", "time"], rows, width, grow=0) if rows else []
+
+
+def below(column: Column, width: int) -> list[Line]:
+    """Everything that scrolls below the figures, section by section."""
+    out: list[Line] = []
+    if column.guarantee:
+        out += [section("promises", width), *promises.lines(column.guarantee, width)]
+    if rows := shares(column, width):
+        title = "who sees what, who earns what" if column.result is not None else "who sees what"
+        out += [(), section(title, width), *rows]
+    if rows := links(column, width):
+        out += [(), section("on the wire (without TLS)", width), *rows]
+    if rows := phases(column, width):
+        out += [(), section("phases", width), *rows]
+    return out

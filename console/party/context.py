@@ -1,0 +1,89 @@
+"""`ctx`: what a role is given. See `unfed.plugins.Context`."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from unfed.plugins import Contribution, Model, PartySpec, Phase, UnfedError
+from unfed.plugins.query import PhaseKind
+
+from .channel import BlockingChannel, Door
+from .model import OpenModel
+from .tape import Tape
+from .wire import Wire, current_query
+
+Emit = Callable[[str, Phase], None]
+
+
+class PartyContext:
+    """One per party, shared by all its queries; the current query is the task's own."""
+
+    def __init__(self, spec: PartySpec, wire: Wire, door: Door, tape: Tape | None, emit: Emit) -> None:
+        self.name = spec.name
+        self.settings: Mapping[str, Any] = spec.settings
+        self.models: Mapping[str, Model] = {
+            slot: OpenModel(spec.name, opened) for slot, opened in spec.models.items() if opened.opens != ("none",)
+        }
+        self.peers: tuple[str, ...] = ()
+        self.phases: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self.offline: defaultdict[str, float] = defaultdict(float)
+        self._contributed: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self._wire = wire
+        self._door = door
+        self._tape = tape
+        self._emit = emit
+
+    @property
+    def model(self) -> Model:
+        try:
+            return self.models["model"]
+        except KeyError:
+            raise UnfedError(
+                "this party may open no part of the slot 'model'", kind="role", party=self.name, hint="see Party.opens"
+            ) from None
+
+    @property
+    def query(self) -> str:
+        return current_query.get()
+
+    async def call(self, peer: str, method: str, /, **fields: Any) -> Any:
+        return await self._wire.call(peer, method, fields)
+
+    async def send(self, peer: str, method: str, /, **fields: Any) -> None:
+        await self._wire.tell(peer, method, fields)
+
+    def channel(self, peer: str, purpose: str = "rounds", /) -> BlockingChannel:
+        return self._door.open(peer, purpose, current_query.get())
+
+    @contextmanager
+    def phase(self, name: str, kind: PhaseKind = "online", /) -> Iterator[None]:
+        query = current_query.get()
+        self._emit(query, Phase(name=name, kind=kind, party=self.name))
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - began
+            self.phases[query][name] = self.phases[query].get(name, 0.0) + seconds
+            if kind == "offline":
+                self.offline[query] += seconds
+            self._emit(query, Phase(name=name, kind=kind, seconds=seconds, party=self.name))
+
+    def contribute(self, **amounts: float) -> None:
+        mine = self._contributed[current_query.get()]
+        for name, amount in amounts.items():
+            mine[name] = mine.get(name, 0.0) + amount
+
+    def hold(self, name: str, /, **fields: Any) -> None:
+        if self._tape is not None:
+            self._tape.held(name, current_query.get(), fields)
+
+    def settle(self, query: str) -> Contribution:
+        """What was contributed to `query`; all that was kept for it is dropped."""
+        self.phases.pop(query, None)
+        self.offline.pop(query, None)
+        return Contribution(party=self.name, amounts=self._contributed.pop(query, {}))

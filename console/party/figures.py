@@ -1,0 +1,46 @@
+"""This process's own figures, for its heartbeat."""
+
+from __future__ import annotations
+
+import time
+
+import psutil
+
+from .control import Beat
+from .meter import Meter
+
+_PSS_EVERY = 4
+"""Beats between two readings of the proportional set size, which walks the page tables."""
+
+
+class Figures:
+    """CPU, memory and traffic of this process."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._process = psutil.Process()
+        self._pss = 0
+        self._beats = 0
+        self._last = (time.monotonic(), self._cpu())
+
+    def beat(self) -> Beat:
+        now, cpu = time.monotonic(), self._cpu()
+        before, before_cpu = self._last
+        self._last = (now, cpu)
+        if self._beats % _PSS_EVERY == 0:
+            self._pss = self._process.memory_full_info().pss
+        self._beats += 1
+        return Beat(
+            cpu_seconds=cpu,
+            cpu_percent=100 * (cpu - before_cpu) / max(now - before, 1e-6),
+            rss_bytes=self._process.memory_info().rss,
+            pss_bytes=self._pss,
+            bytes_in=self._meter.bytes_in,
+            bytes_out=self._meter.bytes_out,
+            messages_in=self._meter.messages_in,
+            messages_out=self._meter.messages_out,
+        )
+
+    def _cpu(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system

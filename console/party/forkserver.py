@@ -1,0 +1,133 @@
+"""The fork server: a process that has imported what parties need and forks one whenever it is asked to.
+
+It imports but never computes, so its children share its memory until they write to it. It speaks over one
+SOCK_SEQPACKET socket: a request is the log's path with the child's control socket attached; it answers `("forked",
+pid)` in order, and `("exited", pid, status)` as soon as a child ends. When its launcher is gone it ends every child.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+import msgspec
+
+MAX_REQUEST = 8192
+
+
+class ForkServer:
+    """Forks parties and reaps them; one thread, so that forking is safe."""
+
+    def __init__(self, launcher: socket.socket) -> None:
+        self._launcher = launcher
+        self._children: set[int] = set()
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_in.setblocking(False)
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_in.fileno(), warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._launcher, select.POLLIN)
+        poll.register(self._wake_out, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._wake_out.fileno():
+                    self._wake_out.recv(4096)
+                    self._reap()
+                elif not self._request():
+                    self._end_all()
+                    return
+
+    def _request(self) -> bool:
+        """Fork one child; False when the launcher is gone."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._launcher, MAX_REQUEST, 1)
+        except OSError:
+            return False
+        if not data:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            self._become_party(data.decode(), descriptors[0])
+        os.close(descriptors[0])
+        self._children.add(pid)
+        self._tell("forked", pid)
+        return True
+
+    def _become_party(self, log: str, descriptor: int) -> None:
+        status = 70
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._launcher.close()
+            self._wake_in.close()
+            self._wake_out.close()
+            to_log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(to_log, 1)
+            os.dup2(to_log, 2)
+            os.close(to_log)
+            from .host import play
+            from .link import SocketStream
+
+            play(SocketStream(socket.socket(fileno=descriptor)))
+            status = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stderr.flush()
+                sys.stdout.flush()
+            os._exit(status)  # the interpreter's own ending would run what belongs to the parent
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                self._tell("exited", pid, os.waitstatus_to_exitcode(status))
+
+    def _end_all(self) -> None:
+        for pid in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in self._children:
+            os.waitpid(pid, 0)
+
+    def _tell(self, *message: str | int | float) -> None:
+        with contextlib.suppress(OSError):
+            self._launcher.send(msgspec.msgpack.encode(message))
+
+
+def main() -> None:
+    """`python -m unfed.console.party.forkserver DESCRIPTOR MODULE…`: preload the modules, then serve."""
+    launcher = socket.socket(fileno=int(sys.argv[1]))
+    import setproctitle
+
+    setproctitle.setproctitle("unfed fork-server")
+    began = time.perf_counter()
+    problems = []
+    for module in ["unfed.console.party.host", *sys.argv[2:]]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a party that needs it will say so itself
+            problems.append(f"{module}: {error}")
+    gc.collect()
+    gc.freeze()  # or the children's collector would write to every shared page
+    server = ForkServer(launcher)
+    server._tell("warm", time.perf_counter() - began, *problems)
+    server.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Frames: a length, a typed msgpack header, and raw tensor bytes. Nothing executable is ever decoded.
+
+    u32 length of the rest │ u32 header length │ header │ padding to 16 │ array │ padding to 16 │ array …
+
+Integers are little-endian. Arrays are as the header lists them and must fill the frame exactly.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from unfed.plugins import Array, Failure, UnfedError
+
+MAX_FRAME = 256 << 20
+MAX_HEADER = 4 << 20
+LENGTH = 4
+_ALIGN = 16
+
+CALL, TELL, REPLY, FAULT, OPEN, ROUND = range(6)
+"""Kinds: a call, its reply or fault, a message that wants no reply, a channel's opening, a message on a channel."""
+
+SIZES = {
+    "bool": 1,
+    "uint8": 1,
+    "int8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "float16": 2,
+    "bfloat16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "float32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "float64": 8,
+}
+"""Element types that travel, by torch's names, with their size in bytes."""
+
+
+class Header(msgspec.Struct, array_like=True, frozen=True):
+    """What stands before the arrays.
+
+    Attributes:
+        id: number of a call, repeated by its reply; on a channel the message's number.
+        name: method or channel purpose.
+        query: the query's id; empty outside of one and where the plan asks for private ids.
+        depth: Lamport depth within the query.
+        sent: when it was sent, on the host's monotonic clock; 0 where no link is emulated.
+        fields: values that are no arrays. A single unnamed value is called "".
+    """
+
+    kind: Literal[0, 1, 2, 3, 4, 5]
+    id: int = 0
+    name: str = ""
+    query: str = ""
+    depth: int = 0
+    sent: float = 0.0
+    fields: dict[str, Any] = {}
+    arrays: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    failure: Failure | None = None
+
+
+class Frame(NamedTuple):
+    """A decoded frame. `size` counts its length prefix too; `body` is what followed that prefix."""
+
+    header: Header
+    arrays: dict[str, memoryview]
+    body: memoryview
+    size: int
+
+    def values(self) -> dict[str, Any]:
+        """Fields and arrays together, arrays as torch tensors that share the frame's memory."""
+        if not self.header.arrays:
+            return dict(self.header.fields)
+        return self.header.fields | {
+            name: as_tensor(dtype, shape, self.arrays[name]) for name, dtype, shape in self.header.arrays
+        }
+
+    def kept(self) -> dict[str, Array]:
+        """The arrays as copies for the tape."""
+        return {name: Array(dtype, shape, bytes(self.arrays[name])) for name, dtype, shape in self.header.arrays}
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Header).decode
+
+
+def encode(header: Header, arrays: Iterable[memoryview] = ()) -> list[bytes | memoryview]:
+    """Pieces that make up the frame when written one after the other.
+
+    Raises:
+        UnfedError: the frame is larger than `MAX_FRAME`.
+    """
+    head = _encode(header)
+    pieces: list[bytes | memoryview] = []
+    length = 4 + len(head)
+    for array in arrays:
+        if gap := -length % _ALIGN:
+            pieces.append(bytes(gap))
+        pieces.append(array)
+        length += gap + array.nbytes
+    if length > MAX_FRAME or len(head) > MAX_HEADER:
+        raise UnfedError(
+            f"a message of {length} bytes is over the limit of {MAX_FRAME}", kind="protocol", hint="send it in parts"
+        )
+    pieces.insert(0, length.to_bytes(4, "little") + len(head).to_bytes(4, "little") + head)
+    return pieces
+
+
+def length_of(prefix: bytes | bytearray | memoryview) -> int:
+    """The length that the four bytes of `prefix` announce.
+
+    Raises:
+        ValueError: too short to hold a header, or over `MAX_FRAME`.
+    """
+    length = int.from_bytes(prefix, "little")
+    if not 5 <= length <= MAX_FRAME:
+        raise ValueError(f"a frame of {length} bytes is announced; allowed are 5 to {MAX_FRAME}")
+    return length
+
+
+def decode(body: bytearray | bytes) -> Frame:
+    """The frame in `body` (without its length prefix), which the frame's arrays then share.
+
+    Raises:
+        ValueError: anything that is not exactly a frame.
+    """
+    view = memoryview(body)
+    header_length = int.from_bytes(view[:4], "little")
+    end = 4 + header_length
+    if len(view) < 5 or header_length > MAX_HEADER or end > len(view):
+        raise ValueError(f"a header of {header_length} bytes in a frame of {len(view)}")
+    try:
+        header = _decode(view[4:end])
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise ValueError(f"not a header: {error}") from None
+    arrays: dict[str, memoryview] = {}
+    for name, dtype, shape in header.arrays:
+        if (size := SIZES.get(dtype)) is None:
+            raise ValueError(f"elements of unknown type {dtype[:32]!r}")
+        if name in arrays or name in header.fields:
+            raise ValueError(f"the name {name[:32]!r} stands twice")
+        for extent in shape:
+            if extent < 0:
+                raise ValueError("a negative extent")
+            size *= extent
+        start = end + -end % _ALIGN
+        end = start + size
+        if end > len(view):
+            raise ValueError(f"the array {name[:32]!r} reaches beyond the frame")
+        arrays[name] = view[start:end]
+    if end != len(view):
+        raise ValueError(f"{len(view) - end} bytes that belong to nothing")
+    return Frame(header, arrays, view, LENGTH + len(view))
+
+
+def pack(fields: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str, tuple[int, ...]]], list[memoryview]]:
+    """Fields apart from arrays: the plain values, the arrays' descriptions, the arrays' bytes."""
+    plain: dict[str, Any] = {}
+    about: list[tuple[str, str, tuple[int, ...]]] = []
+    data: list[memoryview] = []
+    for name, value in fields.items():
+        if hasattr(value, "dtype") and hasattr(value, "shape"):
+            dtype, shape, raw = as_bytes(value)
+            about.append((name, dtype, shape))
+            data.append(raw)
+        else:
+            plain[name] = value
+    return plain, about, data
+
+
+def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
+    """Element type, shape and bytes of a torch tensor or numpy array (no copy where it is contiguous)."""
+    shape = tuple(value.shape)
+    dtype = str(value.dtype).rpartition(".")[2]
+    if dtype not in SIZES:
+        raise TypeError(f"elements of type {dtype} do not travel; use one of {', '.join(SIZES)}")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        return dtype, shape, memoryview(value)
+    import numpy as np
+
+    return dtype, shape, memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+
+
+def as_tensor(dtype: str, shape: tuple[int, ...], data: memoryview) -> Any:
+    """The array as a torch tensor that shares `data`."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    if not data.nbytes:
+        return torch.empty(shape, dtype=kind)
+    return torch.frombuffer(data, dtype=kind).reshape(shape)

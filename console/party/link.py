@@ -1,0 +1,114 @@
+"""A party's end of its control link, on threads of its own: no role can hold up a heartbeat for long."""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Protocol
+
+import msgspec
+
+from . import control
+from .control import BEAT, Beat, Order, Report
+
+
+class ControlStream(Protocol):
+    """Whole messages over some stream."""
+
+    def read(self) -> Order | None:
+        """The next order; None at the end of the stream."""
+        ...
+
+    def write(self, report: Report) -> None: ...
+
+
+class SocketStream:
+    """Length-prefixed msgpack over the socket pair of a launcher on this host."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb", buffering=1 << 16)
+
+    def read(self) -> Order | None:
+        head = self._file.read(4)
+        if len(head) < 4:
+            return None
+        data = self._file.read(int.from_bytes(head, "little"))
+        return control.decode_order(data)
+
+    def write(self, report: Report) -> None:
+        self._sock.sendall(control.packed(report))
+
+
+class LineStream:
+    """Lines of JSON over stdin and stdout, as `unfed-node` speaks."""
+
+    def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
+        self._reader, self._writer = reader, writer
+
+    def read(self) -> Order | None:
+        while line := self._reader.readline(control.MAX_MESSAGE):
+            if line.strip():
+                return control.decode_order_line(line)
+        return None
+
+    def write(self, report: Report) -> None:
+        self._writer.write(control.encode_line(report) + b"\n")
+        self._writer.flush()
+
+
+class ControlLink:
+    """Reads orders and writes reports in two threads; the process ends when its launcher does.
+
+    Args:
+        take: called with each order, in the reading thread.
+    """
+
+    def __init__(self, stream: ControlStream, take: Callable[[Order], None]) -> None:
+        self._stream = stream
+        self._take = take
+        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._beat: Callable[[], Beat] | None = None
+        self._writer = threading.Thread(target=self._write, name="control-out", daemon=True)
+
+    def start(self, beat: Callable[[], Beat]) -> None:
+        self._beat = beat
+        self._writer.start()
+        threading.Thread(target=self._read, name="control-in", daemon=True).start()
+
+    def send(self, report: Report) -> None:
+        """Queue a report; never blocks. Any thread may call it."""
+        self._reports.put(report)
+
+    def finish(self) -> None:
+        """Write what is queued and stop."""
+        self._reports.put(None)
+        self._writer.join(timeout=2)
+
+    def _read(self) -> None:
+        try:
+            while (order := self._stream.read()) is not None:
+                self._take(order)
+        except (OSError, msgspec.MsgspecError) as error:
+            print(f"control link: {error}", flush=True)
+        os._exit(0)  # the launcher is gone, and so is the reason to be here: no thread may delay that
+
+    def _write(self) -> None:
+        assert self._beat is not None
+        next_beat = time.monotonic()
+        try:
+            while True:
+                try:
+                    report = self._reports.get(timeout=max(0.0, next_beat - time.monotonic()))
+                    if report is None:
+                        return
+                    self._stream.write(report)
+                except queue.Empty:
+                    self._stream.write(self._beat())
+                    next_beat = time.monotonic() + BEAT
+        except OSError:
+            os._exit(0)

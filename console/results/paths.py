@@ -1,0 +1,84 @@
+"""Where this user's records, logs and profiles lie."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from unfed.plugins import UnfedError
+
+APP = "unfed-console"
+STATE = "UNFED_STATE_DIR"
+CONFIG = "UNFED_CONFIG_DIR"
+KEPT_DAYS = 14
+
+
+def state_folder() -> Path:
+    """Records, logs and recorded views: the platform's state folder, or `UNFED_STATE_DIR`. It may not exist yet."""
+    if given := os.environ.get(STATE):
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_state_path
+
+    return user_state_path(APP, appauthor=False)
+
+
+def config_folder() -> Path:
+    """The user's own profiles: the platform's config folder, or `UNFED_CONFIG_DIR`. It may not exist."""
+    if given := os.environ.get(CONFIG):
+        return Path(given).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path(APP, appauthor=False)
+
+
+def private_folder(path: Path) -> Path:
+    """`path`, made with its parents where missing, closed to other users.
+
+    Raises:
+        UnfedError: it cannot be made, naming it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
+def cannot_write(path: Path, error: OSError) -> UnfedError:
+    """The error for a state folder (or a file in it) that cannot be written."""
+    why = error.strerror or type(error).__name__
+    return UnfedError(
+        f"cannot write to {path}: {why}",
+        kind="unavailable",
+        hint=f"make room or mend its permissions, or set {STATE} to a folder that can be written",
+    )
+
+
+def run_folder(kind: str) -> Path:
+    """A fresh private folder for one run, `kind` being `logs` or `views`.
+
+    Folders of logs that nothing has touched for two weeks are removed.
+
+    Raises:
+        UnfedError: it cannot be made.
+    """
+    parent = private_folder(state_folder() / kind)
+    if kind == "logs":
+        _forget_old(parent)
+    try:
+        return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+    except OSError as error:
+        raise cannot_write(parent, error) from error
+
+
+def _forget_old(parent: Path) -> None:
+    oldest = time.time() - KEPT_DAYS * 86400
+    for folder in parent.iterdir():
+        try:
+            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # another console removed it first
