@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 
 from .models import ModelCard
-from .options import Options
+from .options import Options as BaseOptions
 from .plan import Plan
 
 Models = Mapping[str, "ModelCard | tuple[ModelCard, ...]"]
@@ -42,12 +42,12 @@ class Backend(ABC):
     title: ClassVar[str]
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[BaseOptions]] = BaseOptions
     slots: ClassVar[Mapping[str, Slot]] = {"model": Slot("the causal language model that answers")}
     requires: ClassVar[tuple[Requirement, ...]] = ()
 
     @abstractmethod
-    def plan(self, models: Models, options: Options) -> Plan:
+    def plan(self, models: Models, options: BaseOptions) -> Plan:
         """The parties, links and guarantee for these models.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from typing import Literal
 
@@ -34,7 +35,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     assumes: tuple[str, ...] = ()
     reveals: tuple[str, ...] = ()
 
-    @property
+    @builtins.property
     def denies(self) -> bool:
         """Whether the claim keeps the asset from the coalition at all."""
         return self.basis != "none"

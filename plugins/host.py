@@ -1,4 +1,4 @@
-"""Finds plugins by entry-point name, imports only what is chosen, and keeps one broken plugin from breaking the rest."""
+"""Finds plugins by entry-point name and imports only what is chosen; one broken plugin never breaks the rest."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class PluginHost:
         if (found := self._backends().get(name)) is None:
             if name in self.unavailable:
                 broken = self.unavailable[name]
-                raise UnfedError(f"backend {name!r} cannot be imported: {broken.reason}", kind="unavailable", hint=broken.hint)
+                raise UnfedError(
+                    f"backend {name!r} cannot be imported: {broken.reason}", kind="unavailable", hint=broken.hint
+                )
             found = self.backends().get(name)
         if found is None:
             raise UnfedError(f"there is no backend {name!r}", hint=nearest(name, self._backends()))
@@ -76,16 +78,16 @@ class PluginHost:
         return self._backends()
 
     def reward_schemes(self) -> dict[str, type[RewardScheme]]:
-        return self._named("unfed_reward_schemes", RewardScheme)
+        return self._named("unfed_reward_schemes", RewardScheme)  # type: ignore[type-abstract]
 
     def attacks(self) -> dict[str, type[Attack]]:
-        return self._named("unfed_attacks", Attack)
+        return self._named("unfed_attacks", Attack)  # type: ignore[type-abstract]
 
     def launchers(self) -> dict[str, type[Launcher]]:
-        return self._named("unfed_launchers", Launcher)
+        return self._named("unfed_launchers", Launcher)  # type: ignore[type-abstract]
 
     def model_sources(self) -> dict[str, type[ModelSource]]:
-        return self._named("unfed_model_sources", ModelSource)
+        return self._named("unfed_model_sources", ModelSource)  # type: ignore[type-abstract]
 
     def run_finished(self, record: dict[str, Any]) -> list[str]:
         """Tell every plugin; returns what went wrong, a line each."""

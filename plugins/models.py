@@ -11,13 +11,18 @@ import msgspec
 
 from .errors import UnfedError
 
-FAMILIES = {
-    # model_type: (embedding, a layer's prefix with its number, head) as patterns over tensor names
-    "llama": (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\."),
-    "qwen2": (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\."),
-    "gpt2": (r"(transformer\.)?wte\.|(transformer\.)?wpe\.", r"(?:transformer\.)?h\.(\d+)\.", r"lm_head\.|(transformer\.)?ln_f\."),
-}
-"""Families whose tensors we can tell apart by part; others can be opened whole only."""
+_LLAMA = (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\.")
+_GPT2 = (
+    r"(transformer\.)?(wte|wpe)\.",
+    r"(?:transformer\.)?h\.(\d+)\.",
+    r"lm_head\.|(transformer\.)?ln_f\.",
+)
+
+FAMILIES = {"llama": _LLAMA, "qwen2": _LLAMA, "gpt2": _GPT2}
+"""Families whose tensors we can tell apart, with patterns for the names of embedding, layers (and number) and head.
+
+Others can be opened whole only.
+"""
 
 _LAYERS = re.compile(r"layers (\d+)-(\d+)")
 
@@ -75,7 +80,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                     raise UnfedError(f"{part!r} is not within the {self.layers} layers of {self.name}")
                 wanted.update(f"layer {index}" for index in range(first, last + 1))
             else:
-                raise UnfedError(f"{part!r} is no part of a model", hint="use none, config, embedding, layers A-B, head, all")
+                raise UnfedError(
+                    f"{part!r} is no part of a model", hint="use none, config, embedding, layers A-B, head, all"
+                )
         if wanted and self.family not in FAMILIES:
             raise UnfedError(
                 f"{self.name} is of the family {self.family!r}, which cannot be taken apart",

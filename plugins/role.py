@@ -112,7 +112,7 @@ class Context(Protocol):
         ...
 
     def channel(self, peer: str, purpose: str = "rounds", /) -> Channel:
-        """The blocking connection with `peer` for `purpose`; both sides ask for it, each from the thread that owns it."""
+        """The blocking connection with `peer` for `purpose`; both sides ask for it, from the thread that owns it."""
         ...
 
     def phase(self, name: str, kind: PhaseKind = "online", /) -> AbstractContextManager[None]:

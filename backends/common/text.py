@@ -58,7 +58,7 @@ class Text:
             )
         if max(ids) >= self._card.vocab:
             raise UnfedError(
-                f"the tokenizer gives ids up to {max(ids)}, but {self._card.name} knows {self._card.vocab} tokens",
+                f"the tokenizer gives ids that {self._card.name}, which knows {self._card.vocab} tokens, does not have",
                 hint="use the tokenizer that belongs to the model",
             )
         return ids

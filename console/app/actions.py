@@ -51,7 +51,8 @@ ACTS: tuple[Act, ...] = (
     Act("app.stop", "ctrl+c", "stop_run", "Stop", "run: Stop", "End the run in flight; what is done is kept."),
     Act("app.quit", "ctrl+q", "leave", "Quit", "console: Quit", "Stop every party and leave.", False, True),
     # gallery
-    Act("gallery.demo", "d", "demo", "Run the demo", "demo: Run", "Ask the demo prompt of the chosen backends.", True),
+    Act("gallery.open", "enter", "open", "Go", "card: Open", "Run the demo, or compare with the card's backend.", True),
+    Act("gallery.demo", "d", "demo", "Run the demo", "demo: Run", "Ask the demo prompt of the chosen backends."),
     Act("gallery.pick", "space", "pick", "In or out", "card: Choose", "Put the card's backend into the comparison, or take it out.", True),
     Act("gallery.next", "right,down", "move(1)", "Next card", "card: Next", "Go to the next card."),
     Act("gallery.back", "left,up", "move(-1)", "Card before", "card: Previous", "Go to the card before."),
@@ -84,7 +85,7 @@ ACTS: tuple[Act, ...] = (
     Act("modal.close", "escape", "close", "Close", "dialog: Close", "Close this dialog and change nothing.", True),
     Act("modal.copy", "y", "copy", "Copy", "dialog: Copy", "Copy the text to the clipboard.", True),
     # the setup form
-    Act("setup.apply", "ctrl+r,f10", "apply", "Apply", "setup: Apply", "Use this setup from now on.", True, True),
+    Act("setup.apply", "f10,ctrl+s", "apply", "Apply", "setup: Apply", "Use this setup from now on.", True, True),
 )  # fmt: skip
 
 IDS: dict[str, Act] = {act.id: act for act in ACTS}

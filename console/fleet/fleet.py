@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,7 +25,6 @@ from unfed.plugins import (
     OpenedModel,
     Party,
     PartySpec,
-    Phase,
     Plan,
     Query,
     Trace,
@@ -230,7 +230,7 @@ class Fleet:
                     client.tell(Cancel(query.id))
                     event = Failed(error=self._too_late(timeout))
                 if isinstance(event, Failed) and event.error.kind == "party-lost":
-                    event = await self._explain(event)
+                    event = await self._explain(event, events)
                 yield event
                 if isinstance(event, Finished | Failed):
                     return
@@ -278,16 +278,21 @@ class Fleet:
             if (failure := member.hung()) is not None:
                 return failure
         return Failure(
-            kind="timeout", message=f"no answer within {timeout:g} s", hint="raise --timeout, or look at the Fleet screen"
+            kind="timeout",
+            message=f"no answer within {timeout:g} s",
+            hint="raise --timeout, or look at the Fleet screen",
         )
 
-    async def _explain(self, event: Failed) -> Failed:
+    async def _explain(self, event: Failed, events: asyncio.Queue[Event]) -> Failed:
         """A lost peer as its supervisor knows it, if that comes in a moment: by whom and how it ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                while (failure := self.broken or self._unfit()) is None:
-                    await asyncio.sleep(0.02)
-                return Failed(error=failure)
+                while True:
+                    later = await events.get()
+                    if isinstance(later, Failed) and later.error.kind in ("party-lost", "party-hung"):
+                        event = later
+                        if "process" in later.error.message:
+                            return later
         return event
 
     # -- watching
@@ -374,7 +379,7 @@ class Fleet:
 
 def _may_say(member: Member, event: Event) -> bool:
     """Only the client answers; nodes may time phases and give metrics."""
-    return member.state.trusted or not isinstance(event, Finished | Failed) and not hasattr(event, "logits")
+    return member.state.trusted or (not isinstance(event, Finished | Failed) and not hasattr(event, "logits"))
 
 
 def _start_kind(error: UnfedError) -> str:
@@ -383,7 +388,7 @@ def _start_kind(error: UnfedError) -> str:
 
 @contextlib.asynccontextmanager
 async def _within(
-    seconds: float, what: str, members: list[Member], step: Callable[[Member], asyncio.Future[object]]
+    seconds: float, what: str, members: list[Member], step: Callable[[Member], asyncio.Future[Any]]
 ) -> AsyncIterator[None]:
     """Bound a step of the start, naming who did not take it."""
     try:

@@ -7,8 +7,8 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
-import msgspec
 import psutil
 
 from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
@@ -16,6 +16,8 @@ from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
 from ..party import control
 from ..party.control import Beat, Begin, Broken, Hello, Order, Peer, Pinned, Ready, Report, Settled, Stop
 from .state import PartyState
+
+T = TypeVar("T")
 
 LATE = 4 * control.BEAT
 """Seconds without a heartbeat after which we look at the process."""
@@ -133,7 +135,8 @@ class Member:
 
     def _give_up(self, error: UnfedError) -> None:
         """Whoever waits for a step of this member is told."""
-        for future in (self.hello, self.pinned, self.ready, *self.settled.values()):
+        futures: list[asyncio.Future[Any]] = [self.hello, self.pinned, self.ready, *self.settled.values()]
+        for future in futures:
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # it may be that nobody waits
@@ -182,9 +185,9 @@ class Member:
         return f"its last words were: {said[-1][:200]}; {where}" if said else f"it said nothing; {where}"
 
 
-def _resolve(future: asyncio.Future[msgspec.Struct] | asyncio.Future[None], value: object) -> None:
+def _resolve(future: asyncio.Future[T], value: T) -> None:
     if not future.done():
-        future.set_result(value)  # type: ignore[arg-type]
+        future.set_result(value)
 
 
 def peer_of(name: str, hello: Hello, *, dial: bool) -> Peer:

@@ -1,1 +1,1 @@
-"""The process a party is: host, wire, tape, models. The only console code that may import torch, and only when needed."""
+"""The process a party is: host, wire, tape, models. The only console code that may import torch."""

@@ -8,7 +8,19 @@ from collections.abc import Callable
 
 import msgspec
 
-from unfed.plugins import Answer, ClientRole, Event, Failed, Failure, Finished, Metric, Query, Started, Token, UnfedError
+from unfed.plugins import (
+    Answer,
+    ClientRole,
+    Event,
+    Failed,
+    Failure,
+    Finished,
+    Metric,
+    Query,
+    Started,
+    Token,
+    UnfedError,
+)
 
 from .context import PartyContext
 
@@ -39,7 +51,9 @@ async def answer(
             elif isinstance(event, Answer):
                 final = event
             else:
-                raise UnfedError(f"{type(role).__name__} yielded {type(event).__name__}", kind="internal", party=ctx.name)
+                raise UnfedError(
+                    f"{type(role).__name__} yielded {type(event).__name__}", kind="internal", party=ctx.name
+                )
         total = online()
         if final is None:
             raise UnfedError("the role ended without an Answer", kind="internal", party=ctx.name)

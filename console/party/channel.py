@@ -88,7 +88,9 @@ class BlockingChannel:
         header = frame.header
         self._received += 1
         if header.kind != ROUND or header.name != self.purpose or header.id != self._received:
-            raise self._fail(f"message {header.id} of {header.name!r} where {self._received} of {self.purpose!r} was due")
+            raise self._fail(
+                f"message {header.id} of {header.name!r} where {self._received} of {self.purpose!r} was due"
+            )
         if self._emulated:
             ahead = self._slow.due(header.sent, frame.size) - time.monotonic()
             if ahead > 0:

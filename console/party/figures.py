@@ -43,4 +43,4 @@ class Figures:
 
     def _cpu(self) -> float:
         times = self._process.cpu_times()
-        return times.user + times.system
+        return float(times.user + times.system)

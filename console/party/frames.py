@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
         fields: values that are no arrays. A single unnamed value is called "".
     """
 
-    kind: Literal[0, 1, 2, 3, 4, 5]
+    kind: Annotated[int, msgspec.Meta(ge=CALL, le=ROUND)]
     id: int = 0
     name: str = ""
     query: str = ""
@@ -182,7 +182,7 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return dtype, shape, memoryview(value)
+        return dtype, shape, memoryview(value)  # type: ignore[arg-type]
     import numpy as np
 
     return dtype, shape, memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8))

@@ -69,7 +69,9 @@ def load_role(reference: str) -> type[Role]:
         found = getattr(sys.modules[module], name)
     except ModuleNotFoundError as error:
         raise UnfedError(
-            f"the role {reference} needs the module {error.name!r}", kind="unavailable", hint=f"pip install {error.name}"
+            f"the role {reference} needs the module {error.name!r}",
+            kind="unavailable",
+            hint=f"pip install {error.name}",
         ) from error
     except (ImportError, AttributeError) as error:
         raise UnfedError(f"the role {reference} cannot be imported: {error}", kind="unavailable") from error

@@ -83,8 +83,14 @@ class Host:
         except OSError as error:
             where = f"{spec.listen}:{spec.port}"
             self._link.send(
-                Broken(Failure(kind="fleet", message=f"cannot listen on {where}: {error.strerror}", party=spec.name,
-                               hint="choose another port, or 0 for any"))
+                Broken(
+                    Failure(
+                        kind="fleet",
+                        message=f"cannot listen on {where}: {error.strerror}",
+                        party=spec.name,
+                        hint="choose another port, or 0 for any",
+                    )
+                )
             )
             return
         self._link.send(Hello(os.getpid(), self._identity.certificate, spec.listen, port, channel_port))
@@ -147,15 +153,14 @@ class Host:
                 await self._role.forget(query)
             except Exception as error:
                 self._link.send(Trouble("", self._failure(error, "the role could not forget a query")))
-        if self._tape is not None:
-            self._tape.flush()
+        entries, size = self._tape.settle(query) if self._tape is not None else (0, 0)
         self._link.send(
             Settled(
                 query=query,
                 trace=self._meter.settle(query),
                 contribution=self._ctx.settle(query),
-                entries=self._tape.entries if self._tape else 0,
-                tape_bytes=self._tape.bytes if self._tape else 0,
+                entries=entries,
+                tape_bytes=size,
             )
         )
 
@@ -266,7 +271,10 @@ async def _play(stream: ControlStream) -> None:
         elif isinstance(order, Begin) and not first.done():
             first.set_result(order)
 
-    link = ControlLink(stream, lambda order: loop.call_soon_threadsafe(obey, order) and None)  # type: ignore[func-returns-value]
+    def take(order: Order) -> None:
+        loop.call_soon_threadsafe(obey, order)
+
+    link = ControlLink(stream, take)
     meter = Meter()
     link.start(Figures(meter).beat)
     spec = (await first).spec

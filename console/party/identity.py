@@ -73,4 +73,3 @@ class Identity:
         """The pinned name of whoever is at the other end, None if it is nobody we know (any more)."""
         der = connection.getpeercert(binary_form=True)
         return self._pinned.get(der) if der else None
-

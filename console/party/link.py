@@ -38,7 +38,8 @@ class SocketStream:
         if len(head) < 4:
             return None
         data = self._file.read(int.from_bytes(head, "little"))
-        return control.decode_order(data)
+        order: Order = control.decode_order(data)
+        return order
 
     def write(self, report: Report) -> None:
         self._sock.sendall(control.packed(report))
@@ -53,7 +54,8 @@ class LineStream:
     def read(self) -> Order | None:
         while line := self._reader.readline(control.MAX_MESSAGE):
             if line.strip():
-                return control.decode_order_line(line)
+                order: Order = control.decode_order_line(line)
+                return order
         return None
 
     def write(self, report: Report) -> None:

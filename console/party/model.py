@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from unfed.plugins import ModelCard, OpenedModel, UnfedError
@@ -47,6 +46,8 @@ class OpenModel:
                         found[name] = weights.get_tensor(name)
             except OSError as error:
                 raise UnfedError(
-                    f"cannot read {file} of {self.card.name}: {error.strerror or error}", kind="fleet", party=self._party
+                    f"cannot read {file} of {self.card.name}: {error.strerror or error}",
+                    kind="fleet",
+                    party=self._party,
                 ) from None
         return found

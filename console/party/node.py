@@ -19,7 +19,9 @@ def main() -> None:
     )
     parser.parse_args()
     if sys.stdin.isatty():
-        parser.exit(2, "unfed-node reads its spec and roster from stdin; it is started by a launcher (docs/operate.md)\n")
+        parser.exit(
+            2, "unfed-node reads its spec and roster from stdin; it is started by a launcher (docs/operate.md)\n"
+        )
     from .host import play
     from .link import LineStream
 

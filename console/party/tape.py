@@ -22,7 +22,7 @@ class Tape:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._writer = ViewWriter(os.fdopen(descriptor, "ab"))
         self._lock = threading.Lock()
-        self.entries = self.bytes = 0
+        self._counts: dict[str, tuple[int, int]] = {}
 
     def message(self, sender: str, frame: Frame) -> None:
         """A message exactly as it came, and decoded."""
@@ -48,8 +48,15 @@ class Tape:
     def _write(self, entry: Entry) -> None:
         with self._lock:
             self._writer.write(entry)
-            self.entries += 1
-            self.bytes += sum(len(array.data) for array in entry.arrays.values()) + len(entry.frame)
+            entries, size = self._counts.get(entry.query, (0, 0))
+            size += sum(len(array.data) for array in entry.arrays.values()) + len(entry.frame)
+            self._counts[entry.query] = entries + 1, size
+
+    def settle(self, query: str) -> tuple[int, int]:
+        """How many entries and bytes the view of a query that is over holds; they are on disk from now on."""
+        with self._lock:
+            self._writer.flush()
+            return self._counts.pop(query, (0, 0))
 
     def flush(self) -> None:
         with self._lock:

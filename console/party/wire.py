@@ -162,7 +162,9 @@ class Wire:
         known = self._peers.get(peer)
         if known is None:
             raise UnfedError(
-                f"there is no link to {peer!r}", kind="role", hint=f"the plan links it to {', '.join(self._peers) or 'nobody'}"
+                f"there is no link to {peer!r}",
+                kind="role",
+                hint=f"the plan links it to {', '.join(self._peers) or 'nobody'}",
             )
         try:
             async with asyncio.timeout(PATIENCE):
@@ -180,7 +182,7 @@ class Wire:
     async def _dial(self, peer: Peer) -> None:
         loop = asyncio.get_running_loop()
         try:
-            transport, connection = await loop.create_connection(
+            _, connection = await loop.create_connection(
                 lambda: Connection(self), peer.host, peer.port, ssl=self.identity.client, server_hostname=peer.name
             )
         except OSError as error:

@@ -94,10 +94,11 @@ class RewardSplit(Part):
 
 
 class ViewInfo(Part):
-    """Where a party's recorded View lies (with `--audit`), and how much it holds."""
+    """Where a party's recorded View lies (with `--audit`), and how much of this query (by its id there) it holds."""
 
     party: str
     path: str
+    query: str
     entries: int
     bytes: int
 

@@ -55,9 +55,13 @@ def read_links(text: str, own: Mapping[str, Emulation] | None = None) -> tuple[s
         elif (found := _BANDWIDTH.fullmatch(part)) and bandwidth is None:
             bandwidth = float(found[1]) * _BITS[found[2]] / 8
         elif any(character.isdigit() for character in name):
-            raise UnfedError(f"links {text!r} are not understood", hint="write them like 10ms,50mbit (one-way delay, bandwidth)")
+            raise UnfedError(
+                f"links {text!r} are not understood", hint="write them like 10ms,50mbit (one-way delay, bandwidth)"
+            )
         else:
-            raise UnfedError(f"there is no link profile {text!r}", hint=f"{nearest(name, known)} or numbers like 10ms,50mbit")
+            raise UnfedError(
+                f"there is no link profile {text!r}", hint=f"{nearest(name, known)} or numbers like 10ms,50mbit"
+            )
     return name.lower().replace(" ", ""), emulation(delay or 0.0, bandwidth, text)
 
 
@@ -70,5 +74,7 @@ def emulation(delay: float, bandwidth: float | None, where: str) -> Emulation:
     if not 0 <= delay <= _MAX_DELAY:
         raise UnfedError(f"links {where!r}: a delay of {delay:g} s", hint=f"0 to {_MAX_DELAY:g} s")
     if bandwidth is not None and not (bandwidth >= 125 and math.isfinite(bandwidth)):
-        raise UnfedError(f"links {where!r}: the bandwidth is too small", hint="at least 1 kbit; leave it out for no limit")
+        raise UnfedError(
+            f"links {where!r}: the bandwidth is too small", hint="at least 1 kbit; leave it out for no limit"
+        )
     return Emulation(delay=delay, bandwidth=bandwidth or 0.0)

@@ -131,7 +131,9 @@ def read_profile(path: Path, name: str, origin: Literal["built-in", "user", "fil
     """
     keys = _keys(path)
     if "{prompt}" not in keys.template:
-        raise UnfedError(f"{path}: the template does not hold {{prompt}}", hint='write it like template = "{prompt} =>"')
+        raise UnfedError(
+            f"{path}: the template does not hold {{prompt}}", hint='write it like template = "{prompt} =>"'
+        )
     models: dict[str, str | tuple[str, ...]] = {}
     for slot, reference in keys.models.items():
         models[slot] = (

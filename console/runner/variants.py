@@ -49,7 +49,9 @@ def make_variants(
     names = [backend.name for backend in backends]
     for name in names:
         if names.count(name) > 1:
-            raise UnfedError(f"backend {name!r} is chosen twice", hint=f"sweep an option instead: --set {name}.option=1,2")
+            raise UnfedError(
+                f"backend {name!r} is chosen twice", hint=f"sweep an option instead: --set {name}.option=1,2"
+            )
     general, named = _read_sets(sets, backends)
     made: list[Variant] = []
     for backend in backends:
@@ -93,7 +95,9 @@ def _value(piece: str) -> Any:
     try:
         return json.loads(piece)
     except (ValueError, RecursionError) as error:
-        raise UnfedError(f"{piece!r} begins like JSON and is none", hint='quote the whole argument: \'split.x=["a","b"]\'') from error
+        raise UnfedError(
+            f"{piece!r} begins like JSON and is none", hint='quote the whole argument: \'split.x=["a","b"]\''
+        ) from error
 
 
 def _read_sets(

@@ -1,17 +1,20 @@
-"""The demo model's corpus: WordNet 3.0 noun glosses, each with its lexicographer file as the category."""
+"""The demo model's corpus (WordNet 3.0 noun glosses with their lexicographer files as categories) and tokenizer."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 DEFAULT_DATA = Path("/usr/share/wordnet/data.noun")
 SEPARATOR = " =>"
 END_TOKEN = "<|end|>"
+VOCABULARY = 2048
 HELD_OUT_PERCENT = 5
 SPLIT_SEED = "unfed-demo-1"
 # WordNet numbers its noun lexicographer files 03 to 28; the names are those of lexnames(5WN) without "noun.".
@@ -85,3 +88,23 @@ def load_or_exit(path: Path) -> tuple[list[Entry], list[Entry]]:
         print(f"The corpus {path} is missing. On Debian or Ubuntu: apt-get install wordnet-base", file=sys.stderr)
         raise SystemExit(2)
     return load(path)
+
+
+def train_tokenizer(entries: Sequence[Entry]) -> Tokenizer:
+    """A byte-level BPE tokenizer of 2048 tokens; every category becomes one token, every digit stays alone."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Prepend(" ")  # the first word gets the same token as in mid-sentence
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    texts = [entry.prompt + entry.answer for entry in entries]
+    texts += [category for category in CATEGORIES for _ in range(2000)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[END_TOKEN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer

@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from corpus import CATEGORIES, DEFAULT_DATA, SEPARATOR, load_or_exit
+from corpus import (  # type: ignore[import-not-found, unused-ignore]  # found beside this script when it is run
+    CATEGORIES,
+    DEFAULT_DATA,
+    SEPARATOR,
+    load_or_exit,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 NEW_TOKENS = 24
@@ -44,7 +49,8 @@ class Answerer:
 
     def __init__(self, folder: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder).eval()
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder)
+        self._model.eval()  # type: ignore[no-untyped-call, unused-ignore]
         self.parameters: int = sum(parameter.numel() for parameter in self._model.parameters())
         configured = self._model.generation_config.eos_token_id
         self._ends: set[int] = {configured} if isinstance(configured, int) else set(configured)
@@ -59,9 +65,9 @@ class Answerer:
         for group in by_length.values():
             for start in range(0, len(group), BATCH):
                 batch = group[start : start + BATCH]
-                ids = torch.tensor([ids for _, ids in batch])
+                inputs = torch.tensor([prompt_ids for _, prompt_ids in batch])
                 output = self._model.generate(
-                    ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW_TOKENS
+                    inputs, attention_mask=torch.ones_like(inputs), do_sample=False, max_new_tokens=NEW_TOKENS
                 )
                 for (index, prompt_ids), row in zip(batch, output.tolist(), strict=True):
                     new = row[len(prompt_ids) :]

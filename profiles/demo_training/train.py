@@ -16,15 +16,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from corpus import CATEGORIES, DEFAULT_DATA, END_TOKEN, Entry, load_or_exit
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from corpus import (  # type: ignore[import-not-found, unused-ignore]  # found beside this script when it is run
+    DEFAULT_DATA,
+    END_TOKEN,
+    VOCABULARY,
+    Entry,
+    load_or_exit,
+    train_tokenizer,
+)
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-VOCABULARY = 2048
 HIDDEN = 128
 POSITIONS = 256
 PROMPT_TOKENS = 110  # of a longer definition only the last tokens are kept
@@ -40,26 +47,6 @@ class Example:
 
     ids: list[int]
     prompt: int
-
-
-def train_tokenizer(entries: Sequence[Entry]) -> Tokenizer:
-    """A byte-level BPE tokenizer of 2048 tokens; every category becomes one token, every digit stays alone."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Prepend(" ")  # the first word gets the same token as in mid-sentence
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    texts = [entry.prompt + entry.answer for entry in entries]
-    texts += [category for category in CATEGORIES for _ in range(2000)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_TOKEN],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
 
 
 def encode(tokenizer: Tokenizer, entries: Sequence[Entry]) -> list[Example]:
@@ -146,19 +133,24 @@ def train(model: LlamaForCausalLM, examples: Sequence[Example], epochs: int, dro
 
 def export(model: LlamaForCausalLM, tokenizer: Tokenizer, out: Path) -> None:
     """Writes the model folder's files, each moved into place whole."""
-    model.generation_config = GenerationConfig(eos_token_id=END_ID, pad_token_id=END_ID, do_sample=False)
-    wrapped = PreTrainedTokenizerFast(
+    untyped: Any = PreTrainedTokenizerFast
+    wrapped = untyped(
         tokenizer_object=tokenizer,
         eos_token=END_TOKEN,
         pad_token=END_TOKEN,
         model_max_length=POSITIONS,
         clean_up_tokenization_spaces=False,
     )
+    untyped = GenerationConfig
+    model.generation_config = untyped(eos_token_id=END_ID, pad_token_id=END_ID, do_sample=False)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as folder:
         model.save_pretrained(folder)
         wrapped.save_pretrained(folder)
+        settings = Path(folder, "tokenizer_config.json")  # the class name that every release of transformers knows
+        settings.write_text(settings.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast"))
         for file in sorted(Path(folder).iterdir()):
+            file.chmod(0o644)
             file.replace(out / file.name)
 
 

@@ -1,0 +1,96 @@
+"""Rows of the Fleet screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ...fleet.state import Health, PartyState
+from . import numbers
+from .text import Span, Tone, clean_line
+
+HEALTH: dict[Health, tuple[str, Tone]] = {
+    "starting": ("◌ starting", "accent"),
+    "ready": ("● ready", "good"),
+    "hung": ("◐ hung", "poor"),
+    "lost": ("✗ lost", "bad"),
+    "restarting": ("◌ again", "accent"),
+    "stopped": ("– stopped", "dim"),
+}
+
+Key = tuple[str, str]
+"""Variant and party."""
+
+HEADS: tuple[tuple[str, int, bool], ...] = (
+    # title, least width, number
+    ("variant", 9, False),
+    ("party", 9, False),
+    ("health", 10, False),
+    ("pid", 7, True),
+    ("CPU", 5, True),
+    ("PSS", 8, True),
+    ("in", 8, True),
+    ("out", 8, True),
+    ("RSS", 8, True),
+    ("×", 2, True),
+    ("role", 8, False),
+)
+"""In the order of their worth: at 80 columns the last ones are reached by scrolling."""
+
+
+def row(party: PartyState) -> tuple[Span, ...]:
+    """The cells of one party, in the order of `HEADS`."""
+    word, tone = HEALTH[party.health]
+    gone = party.health in ("lost", "stopped")
+    figure: Tone = "dim" if gone else "plain"
+    return (
+        (clean_line(party.variant), "plain"),
+        (clean_line(party.name), "accent" if party.trusted else "plain"),
+        (word, tone),
+        (str(party.pid) if party.pid else numbers.NOTHING, figure),
+        (f"{party.cpu_percent:.0f}%", "dim" if gone or party.cpu_percent < 0.5 else "plain"),
+        (numbers.size(party.pss_bytes) if party.pss_bytes else numbers.NOTHING, figure),
+        (numbers.size(party.bytes_in), figure),
+        (numbers.size(party.bytes_out), figure),
+        (numbers.size(party.rss_bytes) if party.rss_bytes else numbers.NOTHING, figure),
+        (str(party.restarts), "poor" if party.restarts else "dim"),
+        (clean_line(party.role), "dim"),
+    )
+
+
+def ordered(parties: Mapping[Key, PartyState]) -> list[Key]:
+    """Variants as they came, the client first in each, the others by name with numbers in order."""
+    variants = list(dict.fromkeys(variant for variant, _ in parties))
+    return sorted(parties, key=lambda key: (variants.index(key[0]), key[1] != "client", _natural(key[1])))
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem, _, tail = name.replace(".", "-").rpartition("-")
+    return (stem, int(tail)) if tail.isdecimal() and len(tail) < 9 else (name, -1)
+
+
+def summary(parties: Iterable[PartyState]) -> list[Span]:
+    """One line about the whole fleet."""
+    everyone = list(parties)
+    if not everyone:
+        return [("no party is running", "dim")]
+    alive = [party for party in everyone if party.health not in ("lost", "stopped")]
+    spans: list[Span] = [
+        (f"{len(alive)} part{'y' if len(alive) == 1 else 'ies'}", "strong"),
+        (f"  {numbers.size(sum(party.pss_bytes for party in alive))} PSS", "plain"),
+        (f"  {numbers.size(sum(party.bytes_out for party in everyone))} sent", "plain"),
+    ]
+    for health, (word, tone) in HEALTH.items():
+        many = sum(party.health == health for party in everyone)
+        if many and health not in ("ready", "stopped"):
+            spans.append((f"  {many} {word.partition(' ')[2]}", tone))
+    return spans
+
+
+def about(party: PartyState) -> list[Span]:
+    """The heading of the log pane."""
+    spans: list[Span] = [(f"{clean_line(party.variant)}/{clean_line(party.name)}", "strong")]
+    spans.append(("  trusted: yours" if party.trusted else "  untrusted", "accent" if party.trusted else "dim"))
+    spans.append((f"  {clean_line(party.role)}", "dim"))
+    if party.note:
+        spans.append((f"  {clean_line(party.note)}", HEALTH[party.health][1]))
+    return spans

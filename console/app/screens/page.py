@@ -1,0 +1,76 @@
+"""What the screens share: top bar, footer, and painting that never outruns its period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from ..figures.text import Span
+from ..widgets.topbar import TopBar
+
+if TYPE_CHECKING:
+    from ..app import UnfedApp
+    from ..palette import Entry
+
+
+class Page(Screen[None]):
+    """One of the console's main screens."""
+
+    mode: ClassVar[str]
+    period: ClassVar[float] = 0.1
+    """Seconds between repaints, at the least."""
+
+    _painted = -1
+
+    @property
+    def unfed(self) -> UnfedApp:
+        """The app, by its own type."""
+        return cast("UnfedApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(self.mode, self.unfed.tab_keys())
+        yield from self.body()
+        yield Footer(show_command_palette=False)
+
+    def body(self) -> Iterable[Widget]:
+        """What stands between the bars."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        self.set_interval(self.period, self._tick)
+
+    def on_screen_resume(self) -> None:
+        self._painted = -1
+        self.call_after_refresh(self._tick)
+
+    def on_resize(self) -> None:
+        self._painted = -1
+        self.call_after_refresh(self._tick)
+
+    def _tick(self) -> None:
+        if self.is_current and (self._painted != self.unfed.version or self.unfed.board.running):
+            self._painted = self.unfed.version
+            self.query_one(TopBar).show(self._going_on())
+            self.paint()
+
+    def _going_on(self) -> list[Span]:
+        board = self.unfed.board
+        if not self.unfed.surveyed:
+            return [("loading… ", "dim")]
+        if board.running:
+            live = sum(column.live for column in board.columns.values())
+            return [(f"● {live} of {len(board.columns)} answering ", "accent")]
+        alive = sum(party.health not in ("lost", "stopped") for party in board.parties.values())
+        return [(f"{alive} parties ", "dim")] if alive else [("", "dim")]
+
+    def paint(self) -> None:
+        """Bring the widgets up to date with the board."""
+
+    def palette(self) -> Iterable[Entry]:
+        """Entries of this screen that depend on what it shows."""
+        return ()

@@ -1,0 +1,60 @@
+"""The prompt box: Enter asks, up and down go through what was asked."""
+
+from __future__ import annotations
+
+from textual.message import Message
+from textual.widgets import TextArea
+
+from ..actions import bindings
+from ..history import History
+
+
+class PromptBox(TextArea):
+    """Several lines of text that grow with what is typed; a pasted text keeps its lines."""
+
+    HELP = (
+        "The prompt. Enter asks it of every column at once; alt+enter or ctrl+n starts a new line. "
+        "Up and down bring back what you asked before in this session. "
+        "Only the client party of each backend ever receives the prompt as you typed it: "
+        "the badge of a column says who else can read it."
+    )
+    BINDINGS = bindings("prompt")
+
+    class Sent(Message):
+        """The operator wants `text` asked."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, history: History) -> None:
+        super().__init__(
+            id="prompt",
+            compact=True,
+            highlight_cursor_line=False,
+            placeholder="Type a prompt; Enter asks it of every column. ^g brings an example.",
+        )
+        self.history = history
+
+    def action_send(self) -> None:
+        self.post_message(self.Sent(self.text))
+
+    def action_newline(self) -> None:
+        self.insert("\n")
+
+    def action_older(self) -> None:
+        if self.cursor_location[0] > 0:
+            self.action_cursor_up()
+        elif (text := self.history.older(self.text)) is not None:
+            self.put(text)
+
+    def action_newer(self) -> None:
+        if self.cursor_location[0] < self.document.line_count - 1:
+            self.action_cursor_down()
+        elif (text := self.history.newer()) is not None:
+            self.put(text)
+
+    def put(self, text: str) -> None:
+        """Replace what is typed, cursor at its end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)

@@ -1,0 +1,201 @@
+"""From a profile and flags (or a form) to a request in which every word has been checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from unfed.plugins import Backend, ModelCard, UnfedError
+from unfed.plugins.host import PluginHost
+from unfed.plugins.options import nearest
+
+from ..results.prompts import check_prompt, read_prompts, unique
+from ..results.record import Prompt
+from .links import read_links
+from .profile import Profile, check_run, find_profile
+from .request import Request, Sampling
+from .sources import Say, open_model
+from .variants import Variant, make_variants
+
+Cards = Mapping[str, ModelCard | tuple[ModelCard, ...]]
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks for. None leaves it to the profile, and then to the default.
+
+    Attributes:
+        backends: names; empty means the profile's.
+        sets: `backend.option=value`, as `--set` takes them.
+        model: fills the slot `model`.
+        prompts: texts; they are called p1, p2, … and come after the file's.
+        file: of prompts. Without texts and file, the profile's prompts are asked.
+    """
+
+    profile: str | None = None
+    backends: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    model: str | None = None
+    prompts: tuple[str, ...] = ()
+    file: str | None = None
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    links: str | None = None
+    timeout: float | None = None
+    parallel: int = 1
+    race: bool = False
+    audit: Path | None = None
+
+
+async def build(wanted: Wanted, host: PluginHost, say: Say | None = None) -> Request:
+    """The request that `wanted` comes to. Models given by id are fetched where needed.
+
+    Args:
+        say: is told how a fetch goes on.
+    Raises:
+        UnfedError: whatever cannot be used, with the nearest that could be.
+    """
+    profile = find_profile(wanted.profile) if wanted.profile else None
+    flags = {
+        key: getattr(wanted, key) for key in ("max_new_tokens", "temperature", "top_p", "seed", "links", "timeout")
+    }
+    given = {key: value for key, value in flags.items() if value is not None}
+    run = check_run({**(profile.run.model_dump(exclude_unset=True) if profile else {}), **given}, "the run")
+    if wanted.parallel < 1:
+        raise UnfedError(f"{wanted.parallel} queries at once are none")
+    links, emulation = read_links(run.links, profile.links if profile else None) if run.links else (None, None)
+    backends = choose_backends(wanted.backends, profile, host)
+    variants = make_variants(backends, wanted.sets, profile.backends if profile else None)
+    prompts = gather_prompts(wanted, profile)
+    models = await open_models(backends, wanted.model, profile, host, say)
+    check_plans(variants, models)
+    return Request(
+        variants=variants,
+        models=models,
+        prompts=prompts,
+        sampling=Sampling(
+            max_new_tokens=run.max_new_tokens, temperature=run.temperature, top_p=run.top_p, seed=run.seed
+        ),
+        profile=profile.name if profile else None,
+        template=profile.template if profile else "{prompt}",
+        links=links,
+        timeout=run.timeout,
+        concurrency=wanted.parallel,
+        race=wanted.race,
+        audit=wanted.audit,
+        **({"emulation": emulation} if emulation else {}),
+    )
+
+
+def choose_backends(names: Sequence[str], profile: Profile | None, host: PluginHost) -> list[type[Backend]]:
+    """The backends of these names, or the profile's.
+
+    Raises:
+        UnfedError: none is chosen, one is unknown, or one lacks what it needs (with the command that installs it).
+    """
+    chosen = list(names) or list(profile.backends if profile else ())
+    if not chosen:
+        raise UnfedError(
+            "no backend is chosen", hint=f"choose one or more of {', '.join(host.backends())} with --backend"
+        )
+    backends = [host.backend(name) for name in chosen]
+    for backend in backends:
+        if missing := backend.missing():
+            raise UnfedError(
+                f"backend {backend.name} needs {', '.join(need.module for need in missing)}, which is not installed",
+                kind="unavailable",
+                hint=" && ".join(dict.fromkeys(need.install for need in missing)),
+            )
+    return backends
+
+
+def gather_prompts(wanted: Wanted, profile: Profile | None) -> tuple[Prompt, ...]:
+    """The file's prompts and then those given one by one; the profile's where there is neither.
+
+    Raises:
+        UnfedError: there is none, or one cannot be asked.
+    """
+    if not wanted.file and not wanted.prompts:
+        if profile is None or profile.prompts is None:
+            raise UnfedError("there is no prompt", hint="give --prompt TEXT or --prompts FILE")
+        return read_prompts(profile.prompts)
+    gathered = list(read_prompts(wanted.file)) if wanted.file else []
+    taken = {prompt.id for prompt in gathered}
+    for number, text in enumerate(wanted.prompts, start=1):
+        identifier = next(
+            each for each in (f"p{number}", f"prompt-{number}", f"--prompt {number}") if each not in taken
+        )
+        gathered.append(check_prompt(Prompt(id=identifier, prompt=text), f"prompt {number}"))
+    return unique(gathered)
+
+
+async def open_models(
+    backends: Sequence[type[Backend]], model: str | None, profile: Profile | None, host: PluginHost, say: Say | None
+) -> Cards:
+    """Cards for the slots that the backends have; what no chosen backend needs is not opened.
+
+    Raises:
+        UnfedError: a slot that must be filled is not, or a model cannot be used.
+    """
+    given: dict[str, str | tuple[str, ...]] = {
+        **(profile.models if profile else {}),
+        **({"model": model} if model else {}),
+    }
+    slots: dict[str, tuple[Backend | type[Backend], Any]] = {}
+    for backend in backends:
+        for name, slot in backend.slots.items():
+            if name in given:
+                slots.setdefault(name, (backend, slot))
+            elif not slot.optional:
+                told = "--model FOLDER_OR_ID" if name == "model" else f"{name} = … under [models] of a profile"
+                hint = f"fill it with {told}" + ("" if profile else "; --profile demo brings a model")
+                raise UnfedError(f"backend {backend.name} needs a model in the slot {name!r}: {slot.about}", hint=hint)
+    opened: dict[str, ModelCard] = {}
+    cards: dict[str, ModelCard | tuple[ModelCard, ...]] = {}
+    for name, (backend, slot) in slots.items():
+        references = given[name]
+        listed = (references,) if isinstance(references, str) else references
+        if not listed or (len(listed) > 1 and not slot.many):
+            raise UnfedError(
+                f"the slot {name!r} of backend {backend.name} takes one model, and {len(listed)} are given"
+            )
+        for reference in listed:
+            if reference not in opened:
+                opened[reference] = await open_model(reference, host, say)
+        cards[name] = tuple(opened[each] for each in listed) if slot.many else opened[listed[0]]
+    return cards
+
+
+def check_plans(variants: Sequence[Variant], models: Cards) -> None:
+    """See that at least one variant can be planned; what fails for some only is their results' matter.
+
+    Raises:
+        UnfedError: none can, for the reason of the first.
+    """
+    reasons: list[UnfedError] = []
+    for variant in variants:
+        try:
+            variant.backend().plan(models, variant.options).check()
+        except UnfedError as error:
+            reasons.append(error)
+        except Exception as error:  # a third party's plan may raise anything at all
+            message = f"backend {variant.backend.name} cannot make a plan: {type(error).__name__}: {error}"
+            reasons.append(UnfedError(message, kind="internal"))
+    if reasons and len(reasons) == len(variants):
+        raise reasons[0]
+
+
+def check_slots(profile: Profile, backends: Sequence[type[Backend]]) -> None:
+    """See that each model of a profile fills a slot that some backend has.
+
+    Raises:
+        UnfedError: a slot that none has, with the nearest.
+    """
+    known = {name for backend in backends for name in backend.slots}
+    for slot in profile.models:
+        if slot not in known:
+            raise UnfedError(f"{profile.path}: no backend has a slot {slot!r}", hint=nearest(slot, known))

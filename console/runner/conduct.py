@@ -1,0 +1,222 @@
+"""One run: its queries, prompt by prompt and variant by variant, their scores, and the record they make."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import secrets
+from collections.abc import Coroutine, Iterable, Mapping
+
+from unfed.plugins import Failure, Phase, Query, Token, UnfedError
+from unfed.plugins.host import PluginHost
+from unfed.plugins.query import Failed, Finished, Metric
+
+from ..fleet.fleet import Fleet, Settlement
+from ..fleet.state import PartyState
+from ..results.record import (
+    AnswerInfo,
+    AuditEntry,
+    Fidelity,
+    PartyInfo,
+    Prompt,
+    Record,
+    Result,
+    Seconds,
+    Traffic,
+    ViewInfo,
+)
+from . import score
+from .describe import describe
+from .notices import Answering, ResultReady, RunEnded, Watcher
+from .request import Request
+from .variants import Variant
+
+
+class Run:
+    """A run in progress. Queries go out as `Request.concurrency` and `Request.race` say; results keep prompt order."""
+
+    def __init__(self, host: PluginHost, request: Request, watch: Watcher) -> None:
+        self._host = host
+        self._request = request
+        self._watch = watch
+        self._reference = score.reference_variant(request.variants)
+        self._results: dict[tuple[str, str], Result] = {}
+        self._tokens: dict[tuple[str, str], list[Token] | None] = {}
+        self._answered: dict[tuple[str, str], asyncio.Event] = {}
+        self._in_flight: dict[str, set[tuple[Fleet, str]]] = {}
+        self._schemes = host.reward_schemes()
+        self.interrupted = asyncio.Event()
+        self.record = Record(
+            run_id=f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            **describe(request),
+        )
+
+    async def conduct(self, fleets: Mapping[str, Fleet], failed: Mapping[str, UnfedError]) -> Record:
+        """Ask everything; returns the finished record."""
+        request = self._request
+        slots = asyncio.Semaphore(request.concurrency)
+        # The reference goes first, so that the others can be scored as soon as they answer.
+        variants = sorted(request.variants, key=lambda variant: variant.id != self._reference)
+        for prompt in request.prompts:
+            for variant in variants:
+                self._answered[variant.id, prompt.id] = asyncio.Event()
+
+        async def one(variant: Variant, prompt: Prompt) -> None:
+            if self.interrupted.is_set():
+                return
+            if (error := failed.get(variant.id)) is not None:
+                await self._close(variant, prompt, self._blank(variant, prompt, error.failure), None)
+            else:
+                await self._ask(fleets[variant.id], variant, prompt)
+
+        async def bounded(variant: Variant, prompt: Prompt) -> None:
+            async with slots:
+                await one(variant, prompt)
+
+        if request.race:
+            for prompt in request.prompts:
+                await _together(one(variant, prompt) for variant in variants)
+        else:
+            await _together(bounded(variant, prompt) for prompt in request.prompts for variant in variants)
+        return self.finish([state for fleet in fleets.values() for state in fleet.parties()])
+
+    def finish(self, parties: list[PartyState]) -> Record:
+        """The record as it stands, closed."""
+        request, record = self._request, self.record
+        record.results = [
+            self._results[variant.id, prompt.id]
+            for prompt in request.prompts
+            for variant in request.variants
+            if (variant.id, prompt.id) in self._results
+        ]
+        wanted = {variant.id for variant in request.variants}
+        record.parties = [party_info(state) for state in parties if state.variant in wanted]
+        record.status = "interrupted" if self.interrupted.is_set() else "complete"
+        self._watch(RunEnded(record))
+        return record
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+        for variant in list(self._in_flight):
+            self.cancel(variant)
+
+    def cancel(self, variant: str) -> None:
+        for fleet, query in list(self._in_flight.get(variant, ())):
+            fleet.cancel(query)
+
+    async def _ask(self, fleet: Fleet, variant: Variant, prompt: Prompt) -> None:
+        request = self._request
+        query = Query(
+            id=secrets.token_hex(6),
+            prompt=request.template.replace("{prompt}", prompt.prompt),
+            max_new_tokens=request.sampling.max_new_tokens,
+            temperature=request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            seed=request.sampling.seed,
+            logits=self._reference is not None,
+        )
+        result = self._blank(variant, prompt)
+        tokens: list[Token] = []
+        flight = (fleet, query.id)
+        self._in_flight.setdefault(variant.id, set()).add(flight)
+        result.seconds.setup = fleet.setup_seconds
+        result.guarantee = list(fleet.plan.guarantee)
+        result.mode = fleet.plan.mode
+        try:
+            async for event in fleet.ask(query, request.timeout):
+                self._watch(Answering(variant.id, prompt.id, event))
+                if isinstance(event, Token):
+                    tokens.append(event)
+                elif isinstance(event, Phase) and event.seconds is not None and event.party != "client":
+                    name = f"{event.party}:{event.name}"
+                    result.seconds.phases[name] = result.seconds.phases.get(name, 0.0) + event.seconds
+                elif isinstance(event, Metric):
+                    result.metrics[event.name] = event.value
+                elif isinstance(event, Finished):
+                    _answered(result, event)
+                elif isinstance(event, Failed):
+                    result.status = "cancelled" if event.error.kind == "cancelled" else "failed"
+                    result.error = event.error
+        finally:
+            self._in_flight[variant.id].discard(flight)
+        self._settled(result, query.id, await fleet.settle(query.id))
+        await self._close(variant, prompt, result, tokens if result.status == "ok" else None)
+
+    def _settled(self, result: Result, query: str, settlement: Settlement) -> None:
+        trace = settlement.trace
+        result.traffic = Traffic(
+            messages=trace.messages, bytes=trace.bytes, rounds=trace.rounds, links=list(trace.links)
+        )
+        nodes = [each.party for each in settlement.contributions]
+        result.rewards = score.rewards(self._schemes, nodes, settlement.contributions)
+        result.views = [
+            ViewInfo(party=view.party, path=str(view.path), query=query, entries=entries, bytes=size)
+            for view, entries, size in settlement.views
+        ]
+        if self._request.audit:
+            result.audit = [
+                AuditEntry(party=name, reason="no attack available: none is installed for this backend")
+                for name in nodes
+            ]
+
+    async def _close(self, variant: Variant, prompt: Prompt, result: Result, tokens: list[Token] | None) -> None:
+        """Score a result against the reference, waiting for that where it is still under way, and publish it."""
+        key = (variant.id, prompt.id)
+        self._tokens[key] = tokens
+        self._answered[key].set()
+        result.utility = score.utility(result.answer.text if result.answer else "", prompt.label)
+        if self._reference is None:
+            result.fidelity = Fidelity(reason=score.NO_REFERENCE)
+        else:
+            reference = (self._reference, prompt.id)
+            if reference != key:
+                await self._answered[reference].wait()
+            theirs = self._tokens[reference]
+            reason = "" if theirs is not None else score.REFERENCE_FAILED
+            result.fidelity = score.fidelity(tokens, theirs, reason=reason)
+        self._results[key] = result
+        self._watch(ResultReady(result))
+        if all((each.id, prompt.id) in self._results for each in self._request.variants):
+            for each in self._request.variants:
+                self._tokens[each.id, prompt.id] = None  # logits are large and have served
+
+    def _blank(self, variant: Variant, prompt: Prompt, error: Failure | None = None) -> Result:
+        return Result(
+            backend=variant.backend.name,
+            variant=variant.id,
+            prompt_id=prompt.id,
+            options=variant.settings,
+            status="failed" if error else "ok",
+            error=error,
+            seconds=Seconds(),
+        )
+
+
+async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for each in work:
+            group.create_task(each)
+
+
+def _answered(result: Result, event: Finished) -> None:
+    answer, seconds = event.answer, result.seconds
+    result.answer = AnswerInfo(text=answer.text, token_ids=list(answer.token_ids), stopped=answer.stopped)
+    seconds.total, seconds.first_token, seconds.offline = event.total, event.first_token, event.offline
+    seconds.per_token = (event.total - event.first_token) / max(1, len(answer.token_ids) - 1)
+    seconds.phases |= event.phases
+
+
+def party_info(state: PartyState) -> PartyInfo:
+    return PartyInfo(
+        backend=state.backend,
+        variant=state.variant,
+        name=state.name,
+        pid=state.pid,
+        trusted=state.trusted,
+        rss_bytes=state.rss_bytes,
+        cpu_seconds=state.cpu_seconds,
+        pss_bytes=state.pss_bytes,
+        role=state.role,
+        restarts=state.restarts,
+    )

@@ -1,0 +1,92 @@
+"""Model cards from a folder's config.json and safetensors headers, without torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from unfed.plugins import ModelCard, UnfedError
+
+from ..results.record import ModelInfo
+from .headers import read_json, read_tensors
+
+UNLIMITED = 2**30
+"""The context of a model whose config names none."""
+
+_NAMES = {
+    # what a card calls it: what configs call it
+    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
+    "vocab": ("vocab_size",),
+    "context": ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length"),
+}
+_TIED_UNSAID = {"gpt2": True, "llama": False, "qwen2": False}
+"""What a family means when its config does not say whether embedding and head are one."""
+_BUFFERS = re.compile(r"(\.attn\.(bias|masked_bias)|rotary_emb\.inv_freq|\.position_ids)$")
+"""Tensors that old files hold and that are no parameters."""
+
+
+def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
+    """The card of a Hugging Face model folder.
+
+    Args:
+        name: what the record calls it; the folder's own name by default.
+    Raises:
+        UnfedError: no such folder, no config.json, no weights, or a file that is broken or cut short, naming it.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if not folder.is_dir():
+        raise UnfedError(
+            f"there is no model folder {folder}", hint="a model folder has config.json and model.safetensors"
+        )
+    if not (folder / "config.json").is_file():
+        raise UnfedError(f"{folder} has no config.json", hint="a model folder has config.json and model.safetensors")
+    config = read_json(folder / "config.json")
+    family = config.get("model_type")
+    if not isinstance(family, str) or not family:
+        raise UnfedError(f"{folder / 'config.json'} names no model_type")
+    tensors = read_tensors(folder)
+    if not tensors:
+        raise UnfedError(f"{folder} holds weight files without a tensor")
+    sizes = {what: _size(config, what, folder) for what in _NAMES}
+    tied = config.get("tie_word_embeddings", _TIED_UNSAID.get(family))
+    return ModelCard(
+        name=name or folder.resolve().name,
+        folder=str(folder),
+        family=family,
+        tied=tied if isinstance(tied, bool) else "lm_head.weight" not in tensors,
+        parameters=sum(math.prod(shape) for key, (_, _, shape) in tensors.items() if not _BUFFERS.search(key)),
+        config=config,
+        tensors=tensors,
+        **sizes,
+    )
+
+
+def describe(card: ModelCard) -> ModelInfo:
+    """What the record says of a model."""
+    return ModelInfo(
+        name=card.name,
+        layers=card.layers,
+        hidden=card.hidden,
+        vocab=card.vocab,
+        family=card.family,
+        parameters=card.parameters,
+    )
+
+
+def _size(config: dict[str, Any], what: str, folder: Path) -> int:
+    """One number of the config, under whichever name its family uses (models with images keep it in `text_config`)."""
+    inner = config.get("text_config")
+    for source in (config, inner if isinstance(inner, dict) else {}):
+        for key in _NAMES[what]:
+            value = source.get(key)
+            if value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= UNLIMITED:
+                raise UnfedError(f"{folder / 'config.json'}: {key} = {value!r} is no size")
+            return value
+    if what == "context":
+        return UNLIMITED
+    raise UnfedError(f"{folder / 'config.json'} does not say how many {what} ({' or '.join(_NAMES[what])})")

@@ -1,0 +1,140 @@
+"""A session: the fleets that a screen or a command keeps up, and the runs it makes through them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from unfed.plugins import Launcher, UnfedError
+from unfed.plugins.host import PluginHost
+
+from ..fleet.fleet import Fleet
+from ..fleet.process import LocalLauncher
+from ..fleet.state import PartyState
+from ..results.record import Record
+from .conduct import Run
+from .notices import FleetFailed, FleetReady, FleetStarting, PartyChanged, Watcher
+from .request import Request
+from .variants import Variant
+
+
+class Session:
+    """Fleets by variant. Those that fit the next request are kept, the others are replaced.
+
+    Args:
+        host: plugins.
+        logs: folder of the parties' logs.
+        launcher: starts processes; by default a fork server of this session's own.
+    """
+
+    def __init__(self, host: PluginHost, *, logs: Path, launcher: Launcher | None = None) -> None:
+        self._host = host
+        self._logs = logs
+        self._launcher: Launcher = launcher or LocalLauncher(logs)
+        self._fleets: dict[str, Fleet] = {}
+        self._made_for: dict[str, object] = {}
+        self._watch: Watcher = lambda notice: None
+        self._run: Run | None = None
+
+    async def warm(self) -> None:
+        """Start what makes the first fleet quick; returns at once."""
+        await self._launcher.start()
+
+    async def open(self, request: Request, watch: Watcher) -> dict[str, UnfedError]:
+        """Bring up the fleets that `request` needs; returns why, for each that could not start."""
+        self._watch = watch
+        needed = {variant.id: self._needs(variant, request) for variant in request.variants}
+        stale = [id_ for id_, fleet in self._fleets.items() if self._made_for[id_] != needed.get(id_) or fleet.broken]
+        await asyncio.gather(*(self._drop(id_) for id_ in stale))
+        missing = [variant for variant in request.variants if variant.id not in self._fleets]
+        outcomes = await asyncio.gather(*(self._start(variant, request) for variant in missing))
+        return {variant.id: error for variant, error in zip(missing, outcomes, strict=True) if error is not None}
+
+    async def run(self, request: Request, watch: Watcher) -> Record:
+        """Prompts × variants of `request`; the whole record, partial if interrupted."""
+        run = self._run = Run(self._host, request, watch)
+        try:
+            opening = asyncio.ensure_future(self.open(request, watch))
+            interrupted = asyncio.ensure_future(run.interrupted.wait())
+            await asyncio.wait({opening, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            interrupted.cancel()
+            if not opening.done():
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+                return run.finish(self.parties())
+            return await run.conduct(self._fleets, opening.result())
+        finally:
+            self._run = None
+
+    def interrupt(self) -> None:
+        """Have the run end soon, with what it has."""
+        if self._run is not None:
+            self._run.interrupt()
+
+    def cancel(self, variant: str) -> None:
+        """End the query that this variant has in flight."""
+        if self._run is not None:
+            self._run.cancel(variant)
+
+    async def kill(self, variant: str, party: str) -> None:
+        self._fleet(variant, party).kill(party)
+
+    async def restart(self, variant: str, party: str) -> None:
+        """Replace a party by a fresh one under a new key."""
+        await self._fleet(variant, party).restart(party)
+
+    def parties(self) -> list[PartyState]:
+        return [state for fleet in self._fleets.values() for state in fleet.parties()]
+
+    def log_tail(self, variant: str, party: str, lines: int = 200) -> list[str]:
+        return self._fleet(variant, party).log_tail(party, lines)
+
+    async def stop(self, variant: str) -> None:
+        """End one fleet."""
+        await self._drop(variant)
+
+    async def close(self) -> None:
+        """End every fleet and the launcher."""
+        self.interrupt()
+        await asyncio.gather(*(self._drop(id_) for id_ in list(self._fleets)))
+        await self._launcher.close()
+
+    def _fleet(self, variant: str, party: str) -> Fleet:
+        fleet = self._fleets.get(variant)
+        if fleet is None or party not in fleet.plan.processes():
+            raise UnfedError(f"there is no party {variant}/{party}", hint="the fleet may have been stopped")
+        return fleet
+
+    async def _start(self, variant: Variant, request: Request) -> UnfedError | None:
+        self._watch(FleetStarting(variant.id))
+        try:
+            fleet = Fleet(
+                variant.id,
+                variant.backend.name,
+                variant.backend().plan(request.models, variant.options),
+                request.models,
+                launcher=self._launcher,
+                logs=self._logs,
+                link=request.emulation,
+                views=request.audit / variant.id if request.audit else None,
+                changed=lambda state: self._watch(PartyChanged(state)),
+            )
+            await fleet.start()
+        except UnfedError as error:
+            self._watch(FleetFailed(variant.id, error.failure))
+            return error
+        self._fleets[variant.id] = fleet
+        self._made_for[variant.id] = self._needs(variant, request)
+        self._watch(FleetReady(variant.id, fleet.setup_seconds))
+        return None
+
+    async def _drop(self, variant: str) -> None:
+        fleet = self._fleets.pop(variant, None)
+        self._made_for.pop(variant, None)
+        if fleet is not None:
+            await fleet.stop()
+
+    @staticmethod
+    def _needs(variant: Variant, request: Request) -> object:
+        """What a fleet was made for: if it is equal, the fleet can serve."""
+        return (variant.backend, variant.settings, dict(request.models), request.emulation, request.audit)
