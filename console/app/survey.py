@@ -17,6 +17,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     """A choice, and what follows from it.
 
     Attributes:
+        plugins: kind, name and title of everything on offer.
         plans: backend → what it would ask for with the choice's options, or why it cannot.
         columns: one for each variant of the choice.
         problem: why the choice has no variants, where it has none.
@@ -25,6 +26,7 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     choice: Choice
     backends: dict[str, type[Backend]] = {}
     unavailable: tuple[Unavailable, ...] = ()
+    plugins: tuple[tuple[str, str, str], ...] = ()
     plans: dict[str, Plan | Failure] = {}
     columns: tuple[Column, ...] = ()
     examples: tuple[Prompt, ...] = ()
@@ -52,6 +54,7 @@ def survey(desk: Desk, choice: Choice) -> Survey:
     return Survey(
         choice=choice,
         backends=backends,
+        plugins=tuple(desk.plugins()),
         unavailable=tuple(desk.unavailable()),
         plans=plans,
         columns=columns,

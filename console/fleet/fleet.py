@@ -55,6 +55,12 @@ class Settlement(msgspec.Struct, kw_only=True):
     silent: list[str]
 
 
+class _Verdict(msgspec.Struct, frozen=True):
+    """The supervisor's own word on why queries end; it outranks what a party says of its peer."""
+
+    failure: Failure
+
+
 class Fleet:
     """Starts the parties of a plan, links them, asks the client, watches all of them, and ends them.
 
@@ -91,7 +97,7 @@ class Fleet:
         self._views = views
         self._changed = changed or (lambda state: None)
         self._members: dict[str, Member] = {}
-        self._asked: dict[str, asyncio.Queue[Event]] = {}
+        self._asked: dict[str, asyncio.Queue[Event | _Verdict]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
         self._joining = asyncio.Lock()
@@ -216,7 +222,7 @@ class Fleet:
         if (failure := self.broken or self._unfit()) is not None:
             yield Failed(error=failure)
             return
-        events: asyncio.Queue[Event] = asyncio.Queue()
+        events: asyncio.Queue[Event | _Verdict] = asyncio.Queue()
         self._asked[query.id] = events
         client = self._members[CLIENT]
         client.tell(Ask(query))
@@ -231,6 +237,8 @@ class Fleet:
                     event = Failed(error=self._too_late(timeout))
                 if isinstance(event, Failed) and event.error.kind == "party-lost":
                     event = await self._explain(event, events)
+                elif isinstance(event, _Verdict):
+                    event = Failed(error=event.failure)
                 yield event
                 if isinstance(event, Finished | Failed):
                     return
@@ -283,16 +291,13 @@ class Fleet:
             hint="raise --timeout, or look at the Fleet screen",
         )
 
-    async def _explain(self, event: Failed, events: asyncio.Queue[Event]) -> Failed:
+    async def _explain(self, event: Failed, events: asyncio.Queue[Event | _Verdict]) -> Failed:
         """A lost peer as its supervisor knows it, if that comes in a moment: by whom and how it ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):
-                while True:
-                    later = await events.get()
-                    if isinstance(later, Failed) and later.error.kind in ("party-lost", "party-hung"):
-                        event = later
-                        if "process" in later.error.message:
-                            return later
+                while not isinstance(later := await events.get(), _Verdict):
+                    pass
+                return Failed(error=later.failure)
         return event
 
     # -- watching
@@ -349,7 +354,7 @@ class Fleet:
     def _fail_all(self, failure: Failure) -> None:
         for query, events in self._asked.items():
             self._members[CLIENT].tell(Cancel(query))
-            events.put_nowait(Failed(error=failure))
+            events.put_nowait(_Verdict(failure))
 
     def _repair(self, name: str) -> None:
         async def repair() -> None:

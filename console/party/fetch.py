@@ -89,7 +89,7 @@ def fetch(reference: str) -> dict[str, str]:
     except ImportError:
         return {"error": "huggingface_hub is not installed", "hint": "pip install huggingface_hub"}
     try:
-        folder = snapshot_download(reference, allow_patterns=list(PATTERNS), tqdm_class=Progress)  # type: ignore[type-var]
+        folder = snapshot_download(reference, allow_patterns=list(PATTERNS), tqdm_class=Progress)
     except Exception as error:  # the library, its transport and its validators each raise their own kinds
         for kind in type(error).__mro__:
             if kind.__name__ in _WHY:

@@ -181,11 +181,12 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
         raise TypeError(f"elements of type {dtype} do not travel; use one of {', '.join(SIZES)}")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        return dtype, shape, memoryview(value)  # type: ignore[arg-type]
-    import numpy as np
+        flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    else:
+        import numpy as np
 
-    return dtype, shape, memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+        flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+    return dtype, shape, flat.data
 
 
 def as_tensor(dtype: str, shape: tuple[int, ...], data: memoryview) -> Any:

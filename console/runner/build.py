@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from unfed.plugins import Backend, ModelCard, UnfedError
+from unfed.plugins import Backend, UnfedError
 from unfed.plugins.host import PluginHost
-from unfed.plugins.options import nearest
 
 from ..results.prompts import check_prompt, read_prompts, unique
 from ..results.record import Prompt
 from .links import read_links
 from .profile import Profile, check_run, find_profile
 from .request import Request, Sampling
-from .sources import Say, open_model
+from .slots import Cards, fill_slots
+from .sources import Say
 from .variants import Variant, make_variants
-
-Cards = Mapping[str, ModelCard | tuple[ModelCard, ...]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +68,7 @@ async def build(wanted: Wanted, host: PluginHost, say: Say | None = None) -> Req
     backends = choose_backends(wanted.backends, profile, host)
     variants = make_variants(backends, wanted.sets, profile.backends if profile else None)
     prompts = gather_prompts(wanted, profile)
-    models = await open_models(backends, wanted.model, profile, host, say)
+    models = await fill_slots(backends, wanted.model, profile, host, say)
     check_plans(variants, models)
     return Request(
         variants=variants,
@@ -133,43 +130,6 @@ def gather_prompts(wanted: Wanted, profile: Profile | None) -> tuple[Prompt, ...
     return unique(gathered)
 
 
-async def open_models(
-    backends: Sequence[type[Backend]], model: str | None, profile: Profile | None, host: PluginHost, say: Say | None
-) -> Cards:
-    """Cards for the slots that the backends have; what no chosen backend needs is not opened.
-
-    Raises:
-        UnfedError: a slot that must be filled is not, or a model cannot be used.
-    """
-    given: dict[str, str | tuple[str, ...]] = {
-        **(profile.models if profile else {}),
-        **({"model": model} if model else {}),
-    }
-    slots: dict[str, tuple[Backend | type[Backend], Any]] = {}
-    for backend in backends:
-        for name, slot in backend.slots.items():
-            if name in given:
-                slots.setdefault(name, (backend, slot))
-            elif not slot.optional:
-                told = "--model FOLDER_OR_ID" if name == "model" else f"{name} = … under [models] of a profile"
-                hint = f"fill it with {told}" + ("" if profile else "; --profile demo brings a model")
-                raise UnfedError(f"backend {backend.name} needs a model in the slot {name!r}: {slot.about}", hint=hint)
-    opened: dict[str, ModelCard] = {}
-    cards: dict[str, ModelCard | tuple[ModelCard, ...]] = {}
-    for name, (backend, slot) in slots.items():
-        references = given[name]
-        listed = (references,) if isinstance(references, str) else references
-        if not listed or (len(listed) > 1 and not slot.many):
-            raise UnfedError(
-                f"the slot {name!r} of backend {backend.name} takes one model, and {len(listed)} are given"
-            )
-        for reference in listed:
-            if reference not in opened:
-                opened[reference] = await open_model(reference, host, say)
-        cards[name] = tuple(opened[each] for each in listed) if slot.many else opened[listed[0]]
-    return cards
-
-
 def check_plans(variants: Sequence[Variant], models: Cards) -> None:
     """See that at least one variant can be planned; what fails for some only is their results' matter.
 
@@ -187,15 +147,3 @@ def check_plans(variants: Sequence[Variant], models: Cards) -> None:
             reasons.append(UnfedError(message, kind="internal"))
     if reasons and len(reasons) == len(variants):
         raise reasons[0]
-
-
-def check_slots(profile: Profile, backends: Sequence[type[Backend]]) -> None:
-    """See that each model of a profile fills a slot that some backend has.
-
-    Raises:
-        UnfedError: a slot that none has, with the nearest.
-    """
-    known = {name for backend in backends for name in backend.slots}
-    for slot in profile.models:
-        if slot not in known:
-            raise UnfedError(f"{profile.path}: no backend has a slot {slot!r}", hint=nearest(slot, known))

@@ -47,7 +47,7 @@ def read_tensors(folder: Path) -> Tensors:
     ):
         raise UnfedError(
             f"{folder} holds its weights as {others[0]}, which is not opened part by part",
-            hint="convert it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER) writes safetensors",
+            hint="convert it to safetensors: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)",
         )
     raise UnfedError(f"{folder} holds no weights", hint=f"a model folder has config.json and {SINGLE}")
 

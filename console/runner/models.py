@@ -9,7 +9,6 @@ from typing import Any
 
 from unfed.plugins import ModelCard, UnfedError
 
-from ..results.record import ModelInfo
 from .headers import read_json, read_tensors
 
 UNLIMITED = 2**30
@@ -61,18 +60,6 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
         config=config,
         tensors=tensors,
         **sizes,
-    )
-
-
-def describe(card: ModelCard) -> ModelInfo:
-    """What the record says of a model."""
-    return ModelInfo(
-        name=card.name,
-        layers=card.layers,
-        hidden=card.hidden,
-        vocab=card.vocab,
-        family=card.family,
-        parameters=card.parameters,
     )
 
 

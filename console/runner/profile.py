@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -90,10 +91,8 @@ def profile_paths() -> dict[str, tuple[Path, Literal["built-in", "user"]]]:
     found: dict[str, tuple[Path, Literal["built-in", "user"]]] = {}
     with resources.as_file(resources.files("unfed.profiles")) as folder:
         found.update({path.stem: (path, "built-in") for path in sorted(folder.glob("*.toml"))})
-    try:
+    with contextlib.suppress(OSError):  # a folder that may not be read holds no profile for us
         found.update({path.stem: (path, "user") for path in sorted(config_folder().glob("profiles/*.toml"))})
-    except OSError:
-        pass  # a folder that may not be read holds no profile for us
     return dict(sorted(found.items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -47,7 +48,7 @@ async def open_model(reference: str, host: PluginHost, say: Say | None = None) -
     except UnfedError as error:
         if forced:
             raise
-        hint = f"{error.failure.hint}; or did you mean a folder? There is none at {Path(wanted).absolute()}"
+        hint = f"{error.failure.hint}; or did you mean a folder? There is no {wanted} here"
         raise UnfedError(error.failure.message, kind=error.failure.kind, hint=hint) from error
     return await asyncio.to_thread(read_card, folder, wanted)
 
@@ -58,11 +59,15 @@ def _as_folder(reference: str) -> Path | None:
         raise UnfedError(
             "the name of the model is empty" if not reference.strip() else "the name of the model is no path"
         )
-    path = Path(reference).expanduser()
+    path = Path(os.path.expanduser(reference))  # unlike Path.expanduser, it takes ~nobody for a name
     explicit = reference.startswith(("/", "./", "../", "~")) or reference in (".", "..") or reference.count("/") > 1
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise UnfedError(f"cannot read the model folder: {error.strerror}") from error
+    if is_file:
         raise UnfedError(f"{reference} is a file", hint=f"name its folder: {path.parent}")
-    if path.is_dir() or explicit:
+    if is_folder or explicit:
         return path
     if len(path.parts) == 2 and Path(path.parts[0]).is_dir():
         there = f"{path.parts[0]} is a folder here, but it holds no {path.parts[1]}"

@@ -67,7 +67,9 @@ def split_values(text: str) -> list[Any]:
     A piece that begins like a JSON list, object or string is read as JSON; `null` is None; all else stays text, for
     the option's own type to read.
     """
-    pieces, depth, quoted, start, index = [], [], False, 0, 0
+    pieces: list[str] = []
+    depth: list[str] = []
+    quoted, start, index = False, 0, 0
     while index < len(text):
         character = text[index]
         if quoted:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 DEFAULT_DATA = Path("/usr/share/wordnet/data.noun")
 SEPARATOR = " =>"
@@ -93,7 +93,14 @@ def load_or_exit(path: Path) -> tuple[list[Entry], list[Entry]]:
 def train_tokenizer(entries: Sequence[Entry]) -> Tokenizer:
     """A byte-level BPE tokenizer of 2048 tokens; every category becomes one token, every digit stays alone."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Prepend(" ")  # the first word gets the same token as in mid-sentence
+    # White space counts as one space; one goes in front, so that the first word gets the same token as elsewhere.
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"\s+"), " "),
+            normalizers.Strip(left=True, right=False),
+            normalizers.Prepend(" "),
+        ]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )

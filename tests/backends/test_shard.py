@@ -108,7 +108,8 @@ def test_checkpoints_without_the_familys_prefix(save: Any, tmp_path: Path) -> No
         logits = Head(FakeModel(each))(part(hidden, part.new_cache()))
         if each is plain:
             expected = logits
-    assert torch.equal(logits, expected)
+    # not bit for bit: the two files place weights at different offsets, and kernels round by alignment
+    assert torch.allclose(logits, expected, atol=1e-5)
 
 
 def test_a_tied_checkpoint_that_kept_the_heads_name_only(tmp_path: Path) -> None:

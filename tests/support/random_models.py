@@ -21,6 +21,9 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.utils import logging
+
+logging.disable_progress_bar()
 
 BOS, EOS = 0, 1
 _CORPUS = (

@@ -1,0 +1,77 @@
+"""The list of saved runs, and one run in detail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...results.record import Record, Result
+from . import numbers
+from .badges import badge
+from .grid import section, table
+from .text import Line, Span, Tone, clean_line, names
+
+if TYPE_CHECKING:
+    from ..desk import RunRow
+
+HEADS: tuple[tuple[str, int, bool], ...] = (
+    ("started", 16, False),
+    ("profile", 8, False),
+    ("ok", 4, True),
+    ("failed", 6, True),
+    ("prompts", 7, True),
+    ("variants", 20, False),
+    ("run", 12, False),
+)
+
+
+def row(run: RunRow) -> tuple[Span, ...]:
+    """The cells of one run, in the order of `HEADS`."""
+    return (
+        (clean_line(run.started.replace("T", " ")[:16]), "plain"),
+        (clean_line(run.profile or numbers.NOTHING), "plain"),
+        (str(run.ok), "good" if run.ok else "dim"),
+        (str(run.failed), "bad" if run.failed else "dim"),
+        (str(run.prompts), "plain"),
+        (clean_line(names(run.variants)), "plain"),
+        (clean_line(run.run_id), "dim" if run.status == "complete" else "poor"),
+    )
+
+
+def detail(record: Record, width: int) -> list[Line]:
+    """Every result of a run: a table for each prompt, answers below their figures."""
+    head: list[Span] = [(clean_line(record.run_id), "strong"), (f"  {clean_line(record.started)}", "dim")]
+    head.append((f"  profile {clean_line(record.profile or numbers.NOTHING)}", "plain"))
+    if record.concurrency > 1:
+        head.append((f"  {record.concurrency} queries in flight: timings disturbed each other", "poor"))
+    if record.status != "complete":
+        head.append((f"  {record.status}", "poor"))
+    lines: list[Line] = [tuple(head)]
+    for prompt in record.prompts:
+        lines += [(), section(clean_line(prompt.id), width), (("❯ ", "accent"), (clean_line(prompt.prompt), "plain"))]
+        results = [result for result in record.results if result.prompt_id == prompt.id]
+        heads = ["variant", "answer", "first", "per token", "total", "bytes", "rounds", "as plain"]
+        lines += table(heads, [_result(result) for result in results], width)
+    marks = {result.variant: badge(result.guarantee, result.mode) for result in record.results}
+    if marks:
+        lines += [(), section("promises", width)]
+        lines += [((clean_line(name) + "  ", "strong"), (clean_line(mark.text), mark.tone)) for name, mark in marks.items()]
+    return lines
+
+
+def _result(result: Result) -> list[Span]:
+    seconds, traffic = result.seconds, result.traffic
+    name: Span = (f"{'≈ ' if result.mode == 'simulated' else ''}{clean_line(result.variant)}", "plain")
+    if result.status != "ok":
+        told = clean_line(str(result.error)) if result.error is not None else result.status
+        return [name, (told, "bad"), *[(numbers.NOTHING, "dim")] * 6]  # type: ignore[list-item]
+    tone: Tone = "good" if result.utility.correct else "plain"
+    return [
+        name,
+        (clean_line(result.answer.text if result.answer is not None else ""), tone),
+        (numbers.seconds(seconds.first_token), "plain"),
+        (numbers.seconds(seconds.per_token or None), "plain"),
+        (numbers.seconds(seconds.total), "plain"),
+        (numbers.size(traffic.bytes), "plain"),
+        (numbers.count(traffic.rounds), "plain"),
+        (numbers.percent(result.fidelity.token_agreement), "plain"),
+    ]

@@ -1,0 +1,122 @@
+"""Fleet: the live table of parties, and the log of the one under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from textual import on, work
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from ..actions import bindings
+from ..figures.parties import Key, about, ordered, summary
+from ..figures.text import Line
+from ..palette import Entry
+from ..widgets.lines import Lines, content
+from ..widgets.log_pane import LogPane
+from ..widgets.party_table import PartyTable
+from .confirm import Confirm
+from .page import Page
+
+LOG_EVERY = 1.0
+"""Seconds between readings of the log."""
+
+
+class FleetScreen(Page):
+    """Watch parties, kill them, start them again."""
+
+    mode = "fleet"
+    period = 0.25
+    BINDINGS = bindings("fleet")
+
+    _log_of: Key | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield Lines(id="fleet-summary")
+        yield PartyTable()
+        yield Static(id="no-fleet", markup=False)
+        yield LogPane()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(PartyTable).focus()
+        self.set_interval(LOG_EVERY, self._read_log)
+
+    def paint(self) -> None:
+        parties = self.unfed.board.parties
+        empty = not parties
+        self.query_one(PartyTable).display = not empty
+        self.query_one(LogPane).display = not empty
+        self.query_one("#no-fleet").display = empty
+        self.query_one("#fleet-summary", Lines).show([tuple(summary(parties.values()))])
+        if empty:
+            self._teach()
+        else:
+            self.query_one(PartyTable).show(parties)
+
+    def _teach(self) -> None:
+        start, compare = self.unfed.keys_of("fleet.start"), self.unfed.keys_of("app.compare")
+        lines: list[Line] = [
+            (("No party is running.", "strong"),),
+            ((f"{start} starts the fleets of {', '.join(self.unfed.choice.backends) or 'the chosen backends'}", "accent"),),
+            ((f"{compare} goes to Compare, where a prompt starts them by itself", "dim"),),
+        ]
+        self.query_one("#no-fleet", Static).update(content(lines))
+
+    # the log
+
+    @on(DataTable.RowHighlighted)
+    def _moved(self) -> None:
+        if self.query_one(PartyTable).selected() != self._log_of:
+            self._read_log()
+
+    def _read_log(self) -> None:
+        if self.is_current and (key := self.query_one(PartyTable).selected()) is not None:
+            self._tail(key)
+
+    @work(thread=True, exclusive=True, group="log", exit_on_error=False)
+    def _tail(self, key: Key) -> None:
+        try:
+            lines = self.unfed.session.log_tail(*key)
+        except Exception as error:
+            lines = [f"the log cannot be read: {error}"]
+        self.app.call_from_thread(self._show_log, key, lines)
+
+    def _show_log(self, key: Key, lines: list[str]) -> None:
+        if (party := self.unfed.board.parties.get(key)) is not None:
+            self._log_of = key
+            self.query_one(LogPane).show(about(party), lines)
+
+    # keys
+
+    def action_kill(self) -> None:
+        if (key := self.query_one(PartyTable).selected()) is not None:
+            self._ask_kill(key)
+
+    @work(exit_on_error=False)
+    async def _ask_kill(self, key: Key) -> None:
+        party = self.unfed.board.parties[key]
+        sure = await self.app.push_screen_wait(
+            Confirm(
+                f"Kill {key[0]}/{key[1]}?",
+                f"Process {party.pid} is killed at once (kill -9). A query in flight on {key[0]} ends with this party "
+                f"named, unless its plan restarts it.",
+                yes="Kill",
+            )
+        )
+        if sure:
+            self.unfed.tell_party("kill", key)
+
+    def action_restart(self) -> None:
+        if (key := self.query_one(PartyTable).selected()) is not None:
+            self.unfed.tell_party("restart", key)
+
+    def action_start(self) -> None:
+        self.unfed.start_fleets()
+
+    def palette(self) -> Iterable[Entry]:
+        for key in ordered(self.unfed.board.parties):
+            name = "/".join(key)
+            yield Entry(f"{name}: Kill", "Kill this process, after asking.", partial(self._ask_kill, key))
+            yield Entry(f"{name}: Restart", "Start it again under a new key.", partial(self.unfed.tell_party, "restart", key))

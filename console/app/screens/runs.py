@@ -1,0 +1,102 @@
+"""Runs: what was saved, in detail and out as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from textual import on, work
+from textual.widget import Widget
+from textual.widgets import DataTable, Static
+
+from ..actions import bindings
+from ..desk import RunRow
+from ..figures.runs import HEADS, detail, row
+from ..widgets.lines import content, styled
+from .page import Page
+from .read import Read
+
+
+class RunTable(DataTable[object]):
+    HELP = "Saved runs, the latest first. Enter shows every result of one; e writes it as JSON and c as CSV into this folder."
+
+
+class RunsScreen(Page):
+    """History and export."""
+
+    mode = "runs"
+    period = 0.5
+    BINDINGS = bindings("runs")
+
+    _runs: Sequence[RunRow] = ()
+
+    def body(self) -> Iterable[Widget]:
+        yield RunTable(id="runs", cursor_type="row", cell_padding=1)
+        yield Static(id="no-runs", markup=False)
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        table = self.query_one(RunTable)
+        for title, width, number in HEADS:
+            table.add_column(styled([(title.rjust(width) if number else title, "dim")]), key=title)
+        table.focus()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self.action_reload()
+
+    @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
+    def action_reload(self) -> None:
+        try:
+            runs = self.unfed.desk.runs()
+        except Exception as error:
+            self.app.call_from_thread(self.unfed.trouble, error)
+            return
+        self.app.call_from_thread(self._show, runs)
+
+    def _show(self, runs: Sequence[RunRow]) -> None:
+        table = self.query_one(RunTable)
+        if [run.run_id for run in runs] != [run.run_id for run in self._runs] or not table.row_count:
+            self._runs = runs
+            table.clear()
+            for run in runs:
+                cells = zip(row(run), HEADS, strict=True)
+                table.add_row(*(styled([(t.rjust(w) if n else t, tone)]) for (t, tone), (_, w, n) in cells), key=run.run_id)
+        table.display = bool(runs)
+        self.query_one("#no-runs").display = not runs
+        key = self.unfed.keys_of("app.compare")
+        lines = [(("No run is saved yet.", "strong"),), ((f"{key} goes to Compare; every run that ends is saved here", "accent"),)]
+        self.query_one("#no-runs", Static).update(content(lines))  # type: ignore[arg-type]
+
+    @property
+    def selected(self) -> str | None:
+        place = self.query_one(RunTable).cursor_row
+        return self._runs[place].run_id if 0 <= place < len(self._runs) else None
+
+    @on(DataTable.RowSelected)
+    def action_open(self) -> None:
+        if (run_id := self.selected) is not None:
+            self._read(run_id)
+
+    @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
+    def _read(self, run_id: str) -> None:
+        try:
+            record = self.unfed.desk.record(run_id)
+        except Exception as error:
+            self.app.call_from_thread(self.unfed.trouble, error)
+            return
+        self.app.call_from_thread(self.app.push_screen, Read(f"run {run_id}", lambda width: detail(record, width)))
+
+    def action_export(self, kind: Literal["json", "csv"]) -> None:
+        if (run_id := self.selected) is not None:
+            self._export(run_id, kind, Path.cwd() / f"unfed-{run_id}.{kind}")
+
+    @work(thread=True, group="export", exit_on_error=False)
+    def _export(self, run_id: str, kind: Literal["json", "csv"], path: Path) -> None:
+        try:
+            self.unfed.desk.export(run_id, kind, path)
+        except Exception as error:
+            self.app.call_from_thread(self.unfed.trouble, error)
+            return
+        self.app.call_from_thread(self.notify, f"Written to {path}", markup=False)
