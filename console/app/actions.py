@@ -77,7 +77,7 @@ ACTS: tuple[Act, ...] = (
     Act("fleet.restart", "r", "restart", "Restart", "party: Restart", "Start the selected party again under a new key.", True),
     Act("fleet.start", "o", "start", "Start fleets", "fleet: Start", "Start the fleets of the chosen backends without a prompt.", True),
     # runs
-    Act("runs.open", "enter", "open", "Details", "run: Show details", "Every result of the selected run.", True),
+    Act("runs.open", "enter", "screen.open", "Details", "run: Show details", "Every result of the selected run.", True),
     Act("runs.json", "e", "export('json')", "JSON", "run: Export JSON", "Write the selected run to a JSON file.", True),
     Act("runs.csv", "c", "export('csv')", "CSV", "run: Export CSV", "Write the selected run's results to a CSV file.", True),
     Act("runs.reload", "r", "reload", "Reload", "runs: Reload", "Read the list of runs again."),

@@ -19,7 +19,7 @@ KEPT_DAYS = 14
 def state_folder() -> Path:
     """Records, logs and recorded views: the platform's state folder, or `UNFED_STATE_DIR`. It may not exist yet."""
     if given := os.environ.get(STATE):
-        return Path(given).expanduser().absolute()
+        return expand(given).absolute()
     from platformdirs import user_state_path
 
     return user_state_path(APP, appauthor=False)
@@ -28,10 +28,18 @@ def state_folder() -> Path:
 def config_folder() -> Path:
     """The user's own profiles: the platform's config folder, or `UNFED_CONFIG_DIR`. It may not exist."""
     if given := os.environ.get(CONFIG):
-        return Path(given).expanduser().absolute()
+        return expand(given).absolute()
     from platformdirs import user_config_path
 
     return user_config_path(APP, appauthor=False)
+
+
+def expand(path: Path | str) -> Path:
+    """`path` with its `~` put in; as it is where `~name` names no user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def private_folder(path: Path) -> Path:

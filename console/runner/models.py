@@ -9,6 +9,7 @@ from typing import Any
 
 from unfed.plugins import ModelCard, UnfedError
 
+from ..results.paths import expand
 from .headers import read_json, read_tensors
 
 UNLIMITED = 2**30
@@ -31,11 +32,11 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
     """The card of a Hugging Face model folder.
 
     Args:
-        name: what the record calls it; the folder's own name by default.
+        name: what the record calls it; the folder's own name by default (with its parent's where it is just `model`).
     Raises:
         UnfedError: no such folder, no config.json, no weights, or a file that is broken or cut short, naming it.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = expand(folder).absolute()
     if not folder.is_dir():
         raise UnfedError(
             f"there is no model folder {folder}", hint="a model folder has config.json and model.safetensors"
@@ -52,7 +53,7 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
     sizes = {what: _size(config, what, folder) for what in _NAMES}
     tied = config.get("tie_word_embeddings", _TIED_UNSAID.get(family))
     return ModelCard(
-        name=name or folder.resolve().name,
+        name=name or _name(folder.resolve()),
         folder=str(folder),
         family=family,
         tied=tied if isinstance(tied, bool) else "lm_head.weight" not in tensors,
@@ -61,6 +62,10 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
         tensors=tensors,
         **sizes,
     )
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}" if folder.name == "model" else folder.name
 
 
 def _size(config: dict[str, Any], what: str, folder: Path) -> int:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from unfed.plugins import Emulation, UnfedError
 from unfed.plugins.options import nearest
 
-from ..results.paths import config_folder
+from ..results.paths import config_folder, expand
 from .links import MBIT, emulation
 
 MAX_FILE = 1_000_000
@@ -114,7 +114,7 @@ def find_profile(wanted: str) -> Profile:
         UnfedError: there is none (the nearest is suggested), or it cannot be used.
     """
     if wanted.endswith(".toml"):
-        return read_profile(Path(wanted).expanduser().absolute(), Path(wanted).stem, "file")
+        return read_profile(expand(wanted).absolute(), Path(wanted).stem, "file")
     known = profile_paths()
     if wanted not in known:
         raise UnfedError(f"there is no profile {wanted!r}", hint=nearest(wanted, known))
@@ -147,7 +147,7 @@ def read_profile(path: Path, name: str, origin: Literal["built-in", "user", "fil
         title=keys.title or name,
         description=keys.description,
         template=keys.template,
-        prompts=path.parent / Path(keys.prompts).expanduser() if keys.prompts else None,
+        prompts=path.parent / expand(keys.prompts) if keys.prompts else None,
         models=models,
         run=keys.run,
         backends=keys.backends,
@@ -204,7 +204,7 @@ def _reference(reference: str, path: Path) -> str:
     """A folder relative to the profile as an absolute one; anything else (an id) as it is."""
     if reference.startswith("hf:"):
         return reference
-    folder = path.parent / Path(reference).expanduser()
+    folder = path.parent / expand(reference)
     first = path.parent / Path(reference).parts[0] if reference else folder
     explicit = reference.startswith((".", "~", "/"))
     return str(folder.absolute()) if explicit or folder.is_dir() or first.is_dir() else reference

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from unfed.plugins import ModelCard, ModelSource, UnfedError
 from unfed.plugins.host import PluginHost
 
+from ..results.paths import expand
 from .models import read_card
 
 STALLED = 120.0
@@ -59,7 +59,7 @@ def _as_folder(reference: str) -> Path | None:
         raise UnfedError(
             "the name of the model is empty" if not reference.strip() else "the name of the model is no path"
         )
-    path = Path(os.path.expanduser(reference))  # unlike Path.expanduser, it takes ~nobody for a name
+    path = expand(reference)
     explicit = reference.startswith(("/", "./", "../", "~")) or reference in (".", "..") or reference.count("/") > 1
     try:
         is_file, is_folder = path.is_file(), path.is_dir()

@@ -1,6 +1,6 @@
 """Model folders with random weights and a small tokenizer, for tests and benches: nothing is downloaded.
 
-Weights are drawn with a standard deviation of 1/√hidden, so that greedy answers wander instead of repeating one token.
+Layers are louder than a fresh model's, so that greedy answers wander over many tokens instead of repeating one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from transformers.utils import logging
 logging.disable_progress_bar()
 
 BOS, EOS = 0, 1
+LOUDER = 3.0
 _CORPUS = (
     "a large animal with four legs and a long tail",
     "the act of moving from one place to another",
@@ -193,6 +194,8 @@ def _save(
                     tensor.add_(torch.randn_like(tensor) * 0.1)
                 elif "wpe" in name:
                     tensor.normal_(std=config.initializer_range)
+                elif not any(part in name for part in ("embed_tokens", "wte", "lm_head")):
+                    tensor.mul_(LOUDER)
     if generation is not None:
         model.generation_config = GenerationConfig(bos_token_id=BOS, **{"eos_token_id": EOS, **generation})
     model.to(dtype).save_pretrained(folder, max_shard_size=shard_size)

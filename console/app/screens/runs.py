@@ -19,6 +19,7 @@ from .read import Read
 
 
 class RunTable(DataTable[object]):
+    BINDINGS = bindings("runs", "open")
     HELP = "Saved runs, the latest first. Enter shows every result of one; e writes it as JSON and c as CSV into this folder."
 
 
@@ -27,7 +28,7 @@ class RunsScreen(Page):
 
     mode = "runs"
     period = 0.5
-    BINDINGS = bindings("runs")
+    BINDINGS = bindings("runs", "json", "csv", "reload")
 
     _runs: Sequence[RunRow] = ()
 

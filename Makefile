@@ -1,0 +1,59 @@
+# `make run` and `make test` do all that a fresh machine needs; `make setup` is their first step and quick when nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := console plugins backends profiles
+# The strict editable install links file by file, so it is made anew whenever the list of files changes.
+FILES := $(shell find $(PACKAGES) -type f -not -name '*.pyc' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
+
+.PHONY: setup run test quick lint format bench screenshot demo-model clean
+
+setup: $(VENV)/.code-$(FILES)
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unfed-console needs Python 3.11 or newer: make PYTHON=python3.11 setup")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.dependencies: $(VENV)/.made pyproject.toml constraints.txt
+	$(BIN)/python .ci/requirements.py dev | $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r /dev/stdin
+	touch $@
+
+$(VENV)/.code-$(FILES): $(VENV)/.dependencies
+	rm -f $(VENV)/.code-*
+	rm -rf build/__editable__.*
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=strict -e .
+	touch $@
+
+run: setup
+	$(BIN)/unfed-console --profile demo
+
+test: setup
+	$(BIN)/python -m pytest -q $(ARGS)
+
+quick: setup  # the tests that start no fleet
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  # ONLY=wire runs a part
+	$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) --out build/bench.json
+
+screenshot: setup  # docs/images/*.png, from the running app; needs rsvg-convert
+	$(BIN)/python docs/images/make.py
+
+demo-model: setup  # trains profiles/demo/model anew; needs Debian's wordnet-base
+	$(BIN)/python profiles/demo_training/train.py --out profiles/demo/model
+
+clean:
+	rm -rf build $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
