@@ -19,6 +19,10 @@ class Text:
     def __init__(self, tokenizer: Any, card: ModelCard) -> None:
         self._tokenizer = tokenizer
         self._card = card
+        found = {tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in range(256)}
+        self.bytes = frozenset(found - {None, tokenizer.unk_token_id})
+        """Tokens that stand for one byte each; decoders judge a run of them as one (byte fallback)."""
+        self.special = frozenset(tokenizer.all_special_ids)
 
     @classmethod
     def of(cls, card: ModelCard) -> Text:
@@ -76,31 +80,41 @@ class Text:
 class Stream:
     """Decodes an answer token by token: what `add` and `finish` return, put together, is the text of all tokens.
 
-    Only the last few tokens are decoded again at each step. A token's text is held back while it ends in the middle of
-    a character.
+    Only the last few tokens are decoded again at each step. Text is held back while it ends in the middle of a
+    character or in a run of byte tokens, since what follows may still change it.
     """
 
     def __init__(self, text: Text) -> None:
         self._text = text
         self._ids: list[int] = []
-        self._before = 0  # tokens from here on are decoded, those up to `_shown` having been shown: what decoders
-        self._shown = 0  # do at a start (such as dropping a space) then befalls both and cancels out
+        self._in_bytes = False
+        # What decoders do at a start, such as dropping a space, must befall the known and the new text alike. So some
+        # tokens before the new ones are decoded too: those from `_before` to `_known`.
+        self._before = self._known = 0
         self.shown = ""
 
     def add(self, token: int) -> str:
         """What `token` adds to the text; may be empty."""
         self._ids.append(token)
-        known = self._text.decode(self._ids[self._before : self._shown])
-        now = self._text.decode(self._ids[self._before :])
-        if len(now) <= len(known) or now.endswith(UNFINISHED) or not now.startswith(known):
+        if token not in self._text.special:
+            self._in_bytes = token in self._text.bytes
+        if self._in_bytes:
             return ""
-        self._before, self._shown = self._shown, len(self._ids)
-        self.shown += now[len(known) :]
-        return now[len(known) :]
+        new = self._new()
+        if not new or new.endswith(UNFINISHED):
+            return ""
+        self._before, self._known = self._known, len(self._ids)
+        self.shown += new
+        return new
 
     def finish(self) -> str:
         """What was held back."""
         whole = self._text.decode(self._ids)
-        rest = whole[len(self.shown) :] if whole.startswith(self.shown) else ""
+        rest = whole[len(self.shown) :] if whole.startswith(self.shown) else self._new()
         self.shown += rest
         return rest
+
+    def _new(self) -> str:
+        known = self._text.decode(self._ids[self._before : self._known])
+        now = self._text.decode(self._ids[self._before :])
+        return now[len(known) :] if now.startswith(known) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ _CODES = {"bad-input": USAGE, "unavailable": USAGE, "fleet": NO_FLEET, "cancelle
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Never raises but `KeyboardInterrupt`, and never shows a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Unicode still shows something
     try:
         outcome = console.main(
             args=None if arguments is None else list(arguments), prog_name="unfed-console", standalone_mode=False
@@ -79,7 +83,10 @@ def _write_crash(error: Exception) -> str:
         stack: list[str] = []
         cause: BaseException | None = error
         while cause is not None and len(stack) < 200:
-            stack += [f"{type(cause).__module__}.{type(cause).__qualname__}\n", *traceback.format_tb(cause.__traceback__)]
+            stack += [
+                f"{type(cause).__module__}.{type(cause).__qualname__}\n",
+                *traceback.format_tb(cause.__traceback__),
+            ]
             cause = cause.__cause__ or cause.__context__
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.writelines(stack)

@@ -8,21 +8,32 @@ import unicodedata
 from collections.abc import Sequence
 
 
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_HARMFUL = ("Cc", "Cs", "Zl", "Zp")
+
+
 def clean(text: str) -> str:
     """`text` with control characters made visible, so that nothing in it can steer the terminal or reorder a line."""
-    return "".join(_shown(each) if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp") else each for each in text)
+    return "".join(_shown(each) if each in _BIDI or unicodedata.category(each) in _HARMFUL else each for each in text)
 
 
 def _shown(character: str) -> str:
     known = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
     code = ord(character)
-    return known.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
+    return known.get(character) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )
 
 
 def width(text: str) -> int:
     """Columns that cleaned text takes."""
     return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+        0
+        if unicodedata.combining(each) or unicodedata.category(each) == "Cf"
+        else 2
+        if unicodedata.east_asian_width(each) in "WF"
+        else 1
+        for each in text
     )
 
 

@@ -7,6 +7,8 @@ import datetime
 import secrets
 from collections.abc import Coroutine, Iterable, Mapping
 
+import msgspec
+
 from unfed.plugins import Failure, Phase, Query, Token, UnfedError
 from unfed.plugins.host import PluginHost
 from unfed.plugins.query import Failed, Finished, Metric
@@ -35,8 +37,7 @@ from .variants import Variant
 class Run:
     """A run in progress. Queries go out as `Request.concurrency` and `Request.race` say; results keep prompt order."""
 
-    def __init__(self, host: PluginHost, request: Request, watch: Watcher) -> None:
-        self._host = host
+    def __init__(self, host: PluginHost, request: Request, watch: Watcher, interrupted: asyncio.Event) -> None:
         self._request = request
         self._watch = watch
         self._reference = score.reference_variant(request.variants)
@@ -45,7 +46,7 @@ class Run:
         self._answered: dict[tuple[str, str], asyncio.Event] = {}
         self._in_flight: dict[str, set[tuple[Fleet, str]]] = {}
         self._schemes = host.reward_schemes()
-        self.interrupted = asyncio.Event()
+        self.interrupted = interrupted
         self.record = Record(
             run_id=f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
@@ -125,7 +126,8 @@ class Run:
         result.mode = fleet.plan.mode
         try:
             async for event in fleet.ask(query, request.timeout):
-                self._watch(Answering(variant.id, prompt.id, event))
+                shown = msgspec.structs.replace(event, logits=None) if isinstance(event, Token) else event
+                self._watch(Answering(variant.id, prompt.id, shown))
                 if isinstance(event, Token):
                     tokens.append(event)
                 elif isinstance(event, Phase) and event.seconds is not None and event.party != "client":

@@ -12,27 +12,27 @@ from ..fleet.state import PartyState
 from ..results.record import Record, Result
 
 
-class FleetStarting(msgspec.Struct, frozen=True):
+class FleetStarting(msgspec.Struct, frozen=True, tag=True):
     variant: str
 
 
-class FleetReady(msgspec.Struct, frozen=True):
+class FleetReady(msgspec.Struct, frozen=True, tag=True):
     variant: str
     seconds: float
 
 
-class FleetFailed(msgspec.Struct, frozen=True):
+class FleetFailed(msgspec.Struct, frozen=True, tag=True):
     variant: str
     error: Failure
 
 
-class PartyChanged(msgspec.Struct, frozen=True):
+class PartyChanged(msgspec.Struct, frozen=True, tag=True):
     """A party started, beat its heart, was lost, …; `party` is a copy that may be kept."""
 
     party: PartyState
 
 
-class Answering(msgspec.Struct, frozen=True):
+class Answering(msgspec.Struct, frozen=True, tag=True):
     """An event of one query. `prompt_id` is the prompt's."""
 
     variant: str
@@ -40,13 +40,13 @@ class Answering(msgspec.Struct, frozen=True):
     event: Event
 
 
-class ResultReady(msgspec.Struct, frozen=True):
+class ResultReady(msgspec.Struct, frozen=True, tag=True):
     """A result is whole and scored; it stands in the record from now on."""
 
     result: Result
 
 
-class RunEnded(msgspec.Struct, frozen=True):
+class RunEnded(msgspec.Struct, frozen=True, tag=True):
     record: Record
 
 

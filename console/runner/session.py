@@ -13,7 +13,7 @@ from ..fleet.process import LocalLauncher
 from ..fleet.state import PartyState
 from ..results.record import Record
 from .conduct import Run
-from .notices import FleetFailed, FleetReady, FleetStarting, PartyChanged, Watcher
+from .notices import FleetFailed, FleetReady, FleetStarting, Notice, PartyChanged, Watcher
 from .request import Request
 from .variants import Variant
 
@@ -33,48 +33,78 @@ class Session:
         self._launcher: Launcher = launcher or LocalLauncher(logs)
         self._fleets: dict[str, Fleet] = {}
         self._made_for: dict[str, object] = {}
-        self._watch: Watcher = lambda notice: None
-        self._run: Run | None = None
+        self._watchers: list[Watcher] = []
+        self._runs: set[Run] = set()
+        self._opening = asyncio.Lock()
 
     async def warm(self) -> None:
         """Start what makes the first fleet quick; returns at once."""
         await self._launcher.start()
 
-    async def open(self, request: Request, watch: Watcher) -> dict[str, UnfedError]:
-        """Bring up the fleets that `request` needs; returns why, for each that could not start."""
-        self._watch = watch
+    async def open(self, request: Request, watch: Watcher, *, keep: bool = False) -> dict[str, UnfedError]:
+        """Bring up the fleets that `request` needs; returns why, for each that could not start.
+
+        Fleets that were made for something else, or are broken, are ended; others too, unless told to `keep` them.
+        """
+        async with self._opening:
+            self._watchers.append(watch)
+            try:
+                return await self._open(request, keep)
+            finally:
+                self._watchers.remove(watch)
+
+    async def _open(self, request: Request, keep: bool) -> dict[str, UnfedError]:
         needed = {variant.id: self._needs(variant, request) for variant in request.variants}
-        stale = [id_ for id_, fleet in self._fleets.items() if self._made_for[id_] != needed.get(id_) or fleet.broken]
+        stale = [
+            id_
+            for id_, fleet in self._fleets.items()
+            if fleet.broken or ((id_ in needed or not keep) and self._made_for[id_] != needed.get(id_))
+        ]
         await asyncio.gather(*(self._drop(id_) for id_ in stale))
         missing = [variant for variant in request.variants if variant.id not in self._fleets]
         outcomes = await asyncio.gather(*(self._start(variant, request) for variant in missing))
         return {variant.id: error for variant, error in zip(missing, outcomes, strict=True) if error is not None}
 
-    async def run(self, request: Request, watch: Watcher) -> Record:
-        """Prompts × variants of `request`; the whole record, partial if interrupted."""
-        run = self._run = Run(self._host, request, watch)
+    async def run(
+        self, request: Request, watch: Watcher, interrupted: asyncio.Event | None = None, *, keep: bool = False
+    ) -> Record:
+        """Prompts × variants of `request`; the whole record, partial once `interrupted` is set.
+
+        Args:
+            keep: leave fleets up that this request does not need.
+        """
+        run = Run(self._host, request, watch, interrupted or asyncio.Event())
+        self._runs.add(run)
+        stopping = asyncio.create_task(self._interrupts(run))
+        opening = asyncio.create_task(self.open(request, watch, keep=keep))
         try:
-            opening = asyncio.ensure_future(self.open(request, watch))
-            interrupted = asyncio.ensure_future(run.interrupted.wait())
-            await asyncio.wait({opening, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            interrupted.cancel()
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not opening.done():
-                opening.cancel()
-                await asyncio.gather(opening, return_exceptions=True)
                 return run.finish(self.parties())
-            return await run.conduct(self._fleets, opening.result())
+            self._watchers.append(watch)
+            try:
+                return await run.conduct(self._fleets, opening.result())
+            finally:
+                self._watchers.remove(watch)
         finally:
-            self._run = None
+            self._runs.discard(run)
+            for task in (opening, stopping):
+                task.cancel()
+            await asyncio.gather(opening, stopping, return_exceptions=True)
+
+    async def _interrupts(self, run: Run) -> None:
+        await run.interrupted.wait()
+        run.interrupt()
 
     def interrupt(self) -> None:
-        """Have the run end soon, with what it has."""
-        if self._run is not None:
-            self._run.interrupt()
+        """Have every run end soon, with what it has."""
+        for run in self._runs:
+            run.interrupt()
 
     def cancel(self, variant: str) -> None:
-        """End the query that this variant has in flight."""
-        if self._run is not None:
-            self._run.cancel(variant)
+        """End the queries that this variant has in flight."""
+        for run in self._runs:
+            run.cancel(variant)
 
     async def kill(self, variant: str, party: str) -> None:
         self._fleet(variant, party).kill(party)
@@ -99,6 +129,10 @@ class Session:
         await asyncio.gather(*(self._drop(id_) for id_ in list(self._fleets)))
         await self._launcher.close()
 
+    def _tell(self, notice: Notice) -> None:
+        for watch in self._watchers:
+            watch(notice)
+
     def _fleet(self, variant: str, party: str) -> Fleet:
         fleet = self._fleets.get(variant)
         if fleet is None or party not in fleet.plan.processes():
@@ -106,7 +140,7 @@ class Session:
         return fleet
 
     async def _start(self, variant: Variant, request: Request) -> UnfedError | None:
-        self._watch(FleetStarting(variant.id))
+        self._tell(FleetStarting(variant.id))
         try:
             fleet = Fleet(
                 variant.id,
@@ -117,15 +151,15 @@ class Session:
                 logs=self._logs,
                 link=request.emulation,
                 views=request.audit / variant.id if request.audit else None,
-                changed=lambda state: self._watch(PartyChanged(state)),
+                changed=lambda state: self._tell(PartyChanged(state)),
             )
             await fleet.start()
         except UnfedError as error:
-            self._watch(FleetFailed(variant.id, error.failure))
+            self._tell(FleetFailed(variant.id, error.failure))
             return error
         self._fleets[variant.id] = fleet
         self._made_for[variant.id] = self._needs(variant, request)
-        self._watch(FleetReady(variant.id, fleet.setup_seconds))
+        self._tell(FleetReady(variant.id, fleet.setup_seconds))
         return None
 
     async def _drop(self, variant: str) -> None:

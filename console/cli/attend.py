@@ -1,0 +1,67 @@
+"""Sees a run through, whatever signals come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from ..results.record import Record
+from ..runner.request import Request
+from .interrupts import Interrupts
+from .narrate import Narrator
+from .sessions import Attended
+
+CLOSING = 10.0
+"""Seconds that fleets get to end; what is left then ends with this process."""
+HURRIED = 2.0
+
+
+def cancelling(interrupts: Interrupts) -> None:
+    """Until told otherwise, signals cancel the current task."""
+    interrupts.ask = interrupts.insist = _soon(_task().cancel)
+
+
+async def attend(session: Attended, request: Request, narrator: Narrator, interrupts: Interrupts) -> Record:
+    """The record of the run; partial if a signal came, and none at all (the task is cancelled) if a second one did."""
+    interrupts.ask = _soon(lambda: _ended_early(session, narrator))
+    interrupts.insist = _soon(_task().cancel)
+    record: Record | None = None
+    try:
+        await session.warm()
+        record = await session.run(request, narrator)
+    finally:
+        try:
+            await _close(session, HURRIED if interrupts.count > 1 else CLOSING)
+        except asyncio.CancelledError:
+            if record is None:
+                raise
+    return record
+
+
+def _ended_early(session: Attended, narrator: Narrator) -> None:
+    narrator.say("interrupted: ending the run and keeping what there is; once more ends it at once")
+    session.interrupt()
+
+
+async def _close(session: Attended, patience: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await session.close()
+
+
+def _task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _soon(action: Callable[[], object]) -> Callable[[], None]:
+    """`action`, called by the running loop as soon as it wakes, from wherever the result is called."""
+    loop = asyncio.get_running_loop()
+
+    def schedule() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(action)
+
+    return schedule

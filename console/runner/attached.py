@@ -1,0 +1,108 @@
+"""The other end of a supervisor: runs prompts through a fleet that somebody else keeps up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+
+from unfed.plugins import UnfedError
+
+from ..results.record import Record
+from .notices import RunEnded, Watcher
+from .supervisor import (
+    CancelOrder,
+    FleetReport,
+    Interrupt,
+    Refused,
+    RunOrder,
+    Status,
+    StatusOrder,
+    StopOrder,
+    packed,
+    socket_path,
+    unpacked,
+)
+
+PATIENCE = 15.0
+_decode = msgspec.msgpack.Decoder(FleetReport).decode
+
+
+class AttachedFleet:
+    """A connection to the fleet called `name` under `folder`. Use `AttachedFleet.reach`."""
+
+    def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.name = name
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def reach(cls, folder: Path, name: str) -> AttachedFleet:
+        """Raises UnfedError where no fleet of that name is running."""
+        path = socket_path(folder, name)
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(path))
+        except OSError as error:
+            raise UnfedError(
+                f"no fleet called {name!r} is running",
+                hint=f"start it: unfed-console fleet start {name} --profile demo",
+            ) from error
+        return cls(name, reader, writer)
+
+    async def status(self) -> Status:
+        return await self._ask_status(StatusOrder())
+
+    async def stop(self) -> Status:
+        """Tell it to stop; returns what it was, once it has ended."""
+        status = await self._ask_status(StopOrder())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while await self._reader.read(1 << 16):
+                    pass
+        except TimeoutError:
+            raise UnfedError(f"the fleet {self.name!r} does not end", kind="fleet", hint=f"kill {status.pid}") from None
+        return status
+
+    async def run(self, order: RunOrder, watch: Watcher) -> Record:
+        """Run prompts; the record as the fleet's supervisor made it.
+
+        Raises:
+            UnfedError: the supervisor refused, or ended before the run did.
+        """
+        self._writer.write(packed(order))
+        while True:
+            report = await self._hear()
+            if isinstance(report, Refused):
+                raise UnfedError.of(report.failure)
+            if isinstance(report, Status):
+                continue
+            watch(report)
+            if isinstance(report, RunEnded):
+                return report.record
+
+    def interrupt(self) -> None:
+        """Have the run end soon, with what it has."""
+        self._writer.write(packed(Interrupt()))
+
+    def cancel(self, variant: str) -> None:
+        self._writer.write(packed(CancelOrder(variant)))
+
+    async def close(self) -> None:
+        self._writer.close()
+
+    async def _ask_status(self, order: StatusOrder | StopOrder) -> Status:
+        self._writer.write(packed(order))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not isinstance(report := await self._hear(), Status):
+                    pass
+                return report
+        except TimeoutError:
+            raise UnfedError(f"the fleet {self.name!r} does not answer", kind="fleet") from None
+
+    async def _hear(self) -> FleetReport:
+        data = await unpacked(self._reader)
+        if data is None:
+            raise UnfedError(f"the fleet {self.name!r} ended", kind="fleet", hint="look at the terminal it ran in")
+        report: FleetReport = _decode(data)
+        return report
