@@ -109,7 +109,11 @@ class UnfedApp(Running, inherit_bindings=False):
         sign = "^" if "ctrl" in modifiers else ""
         rest = "+".join(modifier for modifier in modifiers if modifier != "ctrl")
         name = format_key(last)
-        return f"{rest}+{sign}{name}" if rest else f"{sign}{name.upper() if len(name) > 1 and name[1:].isdigit() else name}"
+        return (
+            f"{rest}+{sign}{name}"
+            if rest
+            else f"{sign}{name.upper() if len(name) > 1 and name[1:].isdigit() else name}"
+        )
 
     def tab_keys(self) -> dict[str, str]:
         """Keys of the main screens, for the top bar."""
@@ -149,7 +153,11 @@ class UnfedApp(Running, inherit_bindings=False):
     async def action_leave(self) -> None:
         if self.board.running:
             sure = await self.push_screen_wait(
-                Confirm("Quit while a run is in flight?", "The run ends here and is not finished; every party is stopped.", yes="Quit")
+                Confirm(
+                    "Quit while a run is in flight?",
+                    "The run ends here and is not finished; every party is stopped.",
+                    yes="Quit",
+                )
             )
             if not sure:
                 return
@@ -164,7 +172,9 @@ class UnfedApp(Running, inherit_bindings=False):
         if not self._closed:
             self._closed = True
             if self._session is not None:
-                with contextlib.suppress(Exception):  # they watch the console's pipe: what is left ends with this process
+                with contextlib.suppress(
+                    Exception
+                ):  # they watch the console's pipe: what is left ends with this process
                     await asyncio.wait_for(self._session.close(), CLOSING)
 
     async def on_unmount(self) -> None:

@@ -1,8 +1,8 @@
 """The user's own keys: `keymap.toml` in the config folder, read with a clear word on everything wrong in it.
 
-    [compare]
-    race = "ctrl+y"
-    cancel = ["x", "ctrl+x"]
+[compare]
+race = "ctrl+y"
+cancel = ["x", "ctrl+x"]
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read_keymap(path: Path) -> tuple[dict[str, str], list[str]]:
         if name not in IDS:
             problems.append(f"{path.name}: there is no action {name!r}; {nearest(name, IDS)}")
         elif not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
-            problems.append(f"{path.name}: {name} must be a key such as \"ctrl+y\", or a list of keys")
+            problems.append(f'{path.name}: {name} must be a key such as "ctrl+y", or a list of keys')
         elif bad := [key for key in ",".join(keys).split(",") if not is_key(key.strip())]:
             problems.append(f"{path.name}: {name} = {bad[0]!r} is no key; keys read like f5, ctrl+y, alt+enter, x")
         else:

@@ -51,8 +51,12 @@ def badge(guarantee: Iterable[Claim], mode: str = "real") -> Badge:
     weakest = min(_ORDER.index(claim.basis) for claim in claims)
     basis = _ORDER[weakest]
     sign, word, tone = BASES[basis]
-    parties = {name: None for claim in claims if claim.basis == basis for name in claim.against if name not in OUTSIDERS}
-    numbers = "".join(f", {key} {value:g}" for claim in claims if claim.basis == basis for key, value in claim.parameters.items())
+    parties = {
+        name: None for claim in claims if claim.basis == basis for name in claim.against if name not in OUTSIDERS
+    }
+    numbers = "".join(
+        f", {key} {value:g}" for claim in claims if claim.basis == basis for key, value in claim.parameters.items()
+    )
     words = f"prompt exposed to {names(parties)}" if basis == "none" else f"prompt: {word}{numbers}"
     return Badge(sign, words, "simulated" if mode == "simulated" else tone, names(parties))
 

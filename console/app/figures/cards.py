@@ -81,6 +81,9 @@ def foot(card: Card, width: int) -> list[Line]:
         return [head, *(((shorten(f"→ {line}", width), "accent"),) for line in card.install)]
     if card.problem:
         rows = textwrap.wrap(card.problem, width)[:2]
-        return [*(((row, "bad"),) for row in rows), *(((shorten(f"→ {way}", width), "accent"),) for way in card.install)]
+        return [
+            *(((row, "bad"),) for row in rows),
+            *(((shorten(f"→ {way}", width), "accent"),) for way in card.install),
+        ]
     parties = f"{card.parties} parties" if card.parties else "installed"
     return [((f"{parties}, ready to run", "dim"),)]

@@ -106,7 +106,8 @@ def phases(column: Column, width: int) -> list[Line]:
     if result is None:
         return []
     rows: list[list[Span]] = [
-        [(clean_line(name), "plain"), (numbers.seconds(value), "plain")] for name, value in result.seconds.phases.items()
+        [(clean_line(name), "plain"), (numbers.seconds(value), "plain")]
+        for name, value in result.seconds.phases.items()
     ]
     rows += [[(clean_line(name), "plain"), (f"{value:g}", "plain")] for name, value in result.metrics.items()]
     return table(["phase", "time"], rows, width, grow=0) if rows else []

@@ -17,11 +17,15 @@ def listing(plugins: Sequence[tuple[str, str, str]], broken: Sequence[Unavailabl
     for kind in dict.fromkeys(kind for kind, _, _ in plugins):
         lines += [section(kind, width)]
         for _, name, title in (each for each in plugins if each[0] == kind):
-            lines.append(((clean_line(name).ljust(first), "strong"), (shorten(clean_line(title), width - first), "plain")))
+            lines.append(
+                ((clean_line(name).ljust(first), "strong"), (shorten(clean_line(title), width - first), "plain"))
+            )
         lines.append(())
     if broken:
         lines.append(section("not available", width))
     for each in broken:
-        lines += hanging((clean_line(each.name), "bad"), clean_line(each.reason), "plain", width, max(first, len(each.name) + 2))
+        lines += hanging(
+            (clean_line(each.name), "bad"), clean_line(each.reason), "plain", width, max(first, len(each.name) + 2)
+        )
         lines.append(((" " * first, "plain"), (f"→ {clean_line(each.hint)}", "accent")))
     return lines

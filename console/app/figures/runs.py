@@ -54,7 +54,9 @@ def detail(record: Record, width: int) -> list[Line]:
     marks = {result.variant: badge(result.guarantee, result.mode) for result in record.results}
     if marks:
         lines += [(), section("promises", width)]
-        lines += [((clean_line(name) + "  ", "strong"), (clean_line(mark.text), mark.tone)) for name, mark in marks.items()]
+        lines += [
+            ((clean_line(name) + "  ", "strong"), (clean_line(mark.text), mark.tone)) for name, mark in marks.items()
+        ]
     return lines
 
 

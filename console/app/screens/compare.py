@@ -63,7 +63,13 @@ class CompareScreen(Page):
             return
         now, label = app.clock(), app.label
         room = max(3, int(holder.size.height * 0.32))
-        wanted = max((panel.wanted(board.columns[name], board.difference(board.columns[name])) for name, panel in panels.items()), default=1)
+        wanted = max(
+            (
+                panel.wanted(board.columns[name], board.difference(board.columns[name]))
+                for name, panel in panels.items()
+            ),
+            default=1,
+        )
         for name, panel in panels.items():
             panel.show(board.columns[name], board, now, label, min(room, max(2, wanted)))
 
@@ -77,7 +83,10 @@ class CompareScreen(Page):
         survey = self.unfed.survey
         keys = self.unfed.keys_of("compare.setup")
         if survey is not None and survey.problem is not None:
-            lines = [(("✗ ", "bad"), (clean_line(str(survey.problem)), "plain")), ((f"{keys} changes the setup", "accent"),)]
+            lines = [
+                (("✗ ", "bad"), (clean_line(str(survey.problem)), "plain")),
+                ((f"{keys} changes the setup", "accent"),),
+            ]
         elif survey is None:
             lines = [(("loading…", "dim"),)]
         else:

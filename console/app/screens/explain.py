@@ -42,7 +42,8 @@ def table(rows: Sequence[Row]) -> list[Line]:
     first = max((len(keys) for keys, _, _ in rows), default=0)
     second = max((len(about) for _, about, _ in rows), default=0)
     return [
-        ((keys.rjust(first), "accent"), (f"  {about.ljust(second)}  ", "plain"), (name, "dim")) for keys, about, name in rows
+        ((keys.rjust(first), "accent"), (f"  {about.ljust(second)}  ", "plain"), (name, "dim"))
+        for keys, about, name in rows
     ]
 
 

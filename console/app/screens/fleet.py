@@ -59,7 +59,12 @@ class FleetScreen(Page):
         start, compare = self.unfed.keys_of("fleet.start"), self.unfed.keys_of("app.compare")
         lines: list[Line] = [
             (("No party is running.", "strong"),),
-            ((f"{start} starts the fleets of {', '.join(self.unfed.choice.backends) or 'the chosen backends'}", "accent"),),
+            (
+                (
+                    f"{start} starts the fleets of {', '.join(self.unfed.choice.backends) or 'the chosen backends'}",
+                    "accent",
+                ),
+            ),
             ((f"{compare} goes to Compare, where a prompt starts them by itself", "dim"),),
         ]
         self.query_one("#no-fleet", Static).update(content(lines))
@@ -119,4 +124,6 @@ class FleetScreen(Page):
         for key in ordered(self.unfed.board.parties):
             name = "/".join(key)
             yield Entry(f"{name}: Kill", "Kill this process, after asking.", partial(self._ask_kill, key))
-            yield Entry(f"{name}: Restart", "Start it again under a new key.", partial(self.unfed.tell_party, "restart", key))
+            yield Entry(
+                f"{name}: Restart", "Start it again under a new key.", partial(self.unfed.tell_party, "restart", key)
+            )

@@ -18,7 +18,12 @@ from .page import Page
 
 WELCOME: tuple[Line, ...] = (
     (("The same prompt through many techniques of private inference,", "strong"),),
-    (("each run by real processes that do not trust each other: what it costs, what it promises, who sees what.", "dim"),),
+    (
+        (
+            "each run by real processes that do not trust each other: what it costs, what it promises, who sees what.",
+            "dim",
+        ),
+    ),
 )
 
 

@@ -63,11 +63,16 @@ class RunsScreen(Page):
             table.clear()
             for run in runs:
                 cells = zip(row(run), HEADS, strict=True)
-                table.add_row(*(styled([(t.rjust(w) if n else t, tone)]) for (t, tone), (_, w, n) in cells), key=run.run_id)
+                table.add_row(
+                    *(styled([(t.rjust(w) if n else t, tone)]) for (t, tone), (_, w, n) in cells), key=run.run_id
+                )
         table.display = bool(runs)
         self.query_one("#no-runs").display = not runs
         key = self.unfed.keys_of("app.compare")
-        lines = [(("No run is saved yet.", "strong"),), ((f"{key} goes to Compare; every run that ends is saved here", "accent"),)]
+        lines = [
+            (("No run is saved yet.", "strong"),),
+            ((f"{key} goes to Compare; every run that ends is saved here", "accent"),),
+        ]
         self.query_one("#no-runs", Static).update(content(lines))  # type: ignore[arg-type]
 
     @property

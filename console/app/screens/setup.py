@@ -12,8 +12,8 @@ from textual.widgets import Button, Checkbox, Select, Static
 
 from ..actions import bindings
 from ..desk import Choice, Desk
-from ..forms import apply, option_fields, run_fields
 from ..figures.text import clean_line
+from ..forms import apply, option_fields, run_fields
 from ..survey import Survey, as_failure
 from ..widgets.form_field import FieldSelect, FormField
 from . import dialog

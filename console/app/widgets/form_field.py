@@ -6,8 +6,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Input, Select, Static
 
-from ..forms import Field
 from ..figures.text import clean_line
+from ..forms import Field
 
 
 class FieldInput(Input):
