@@ -88,8 +88,8 @@ def _write_crash(error: Exception) -> str:
                 *traceback.format_tb(cause.__traceback__),
             ]
             cause = cause.__cause__ or cause.__context__
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.writelines(stack)
+        path.touch(mode=0o600)
+        path.write_text("".join(stack), encoding="utf-8")
     except Exception:
         return "its log could not be written"
     return f"see {path}"

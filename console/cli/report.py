@@ -109,7 +109,26 @@ def _guarantees(record: Record, room: int) -> str:
     for variant, results in _variants(record):
         claims = next((result.guarantee for result in results if result.guarantee), [])
         lines += [cut(clean(f"  {variant}: {_claim(claim)}"), room) for claim in claims]
-    return "\n".join(["claims (not yet attacked in this run unless it says so)", *lines]) if lines else ""
+        if claims:
+            lines.append(cut(clean(f"  {variant}: attacked: {_attacked(results)}"), room))
+    return "\n".join(["guarantee", *lines]) if lines else ""
+
+
+def _attacked(results: Sequence[Result]) -> str:
+    """The most that each attack recovered at each party, or why there is nothing to say."""
+    entries = [entry for result in results for entry in result.audit]
+    if not entries:
+        return "not in this run"
+    told: dict[str, str] = {}
+    best: dict[tuple[str, str], float] = {}
+    for entry in entries:
+        if entry.attack is None:
+            told.setdefault(entry.party, f"{entry.party}: {entry.reason or 'no attack available'}")
+        elif entry.token_recovery is not None:
+            key = (entry.party, entry.attack)
+            best[key] = max(best.get(key, 0.0), entry.token_recovery)
+    told.update({f"{party} {name}": f"{party}: {name} recovers {share:.0%}" for (party, name), share in best.items()})
+    return ", ".join(told.values())
 
 
 def _claim(claim: Claim) -> str:

@@ -7,7 +7,6 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 
-
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 _HARMFUL = ("Cc", "Cs", "Zl", "Zp")
 

@@ -11,6 +11,7 @@ from unfed.plugins import UnfedError
 
 from ..results.record import Record
 from .notices import RunEnded, Watcher
+from .request import Request
 from .supervisor import (
     CancelOrder,
     FleetReport,
@@ -30,7 +31,7 @@ _decode = msgspec.msgpack.Decoder(FleetReport).decode
 
 
 class AttachedFleet:
-    """A connection to the fleet called `name` under `folder`. Use `AttachedFleet.reach`."""
+    """A connection to a fleet that somebody keeps up; runs like a `Session`. Use `AttachedFleet.reach`."""
 
     def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.name = name
@@ -38,7 +39,7 @@ class AttachedFleet:
 
     @classmethod
     async def reach(cls, folder: Path, name: str) -> AttachedFleet:
-        """Raises UnfedError where no fleet of that name is running."""
+        """The fleet called `name`, whose socket lies in `folder`. Raises UnfedError where none is running."""
         path = socket_path(folder, name)
         try:
             reader, writer = await asyncio.open_unix_connection(str(path))
@@ -63,12 +64,23 @@ class AttachedFleet:
             raise UnfedError(f"the fleet {self.name!r} does not end", kind="fleet", hint=f"kill {status.pid}") from None
         return status
 
-    async def run(self, order: RunOrder, watch: Watcher) -> Record:
-        """Run prompts; the record as the fleet's supervisor made it.
+    async def warm(self) -> None:
+        """It is warm."""
+
+    async def run(self, request: Request, watch: Watcher) -> Record:
+        """Run the prompts of `request` through those variants of it that the fleet has under the same ids.
 
         Raises:
             UnfedError: the supervisor refused, or ended before the run did.
         """
+        order = RunOrder(
+            prompts=request.prompts,
+            sampling=request.sampling,
+            variants=tuple(variant.id for variant in request.variants),
+            timeout=request.timeout,
+            concurrency=request.concurrency,
+            race=request.race,
+        )
         self._writer.write(packed(order))
         while True:
             report = await self._hear()

@@ -20,6 +20,7 @@ from unfed.plugins import Failure, UnfedError
 
 from ..fleet.state import PartyState
 from ..results.record import Prompt
+from .build import Wanted
 from .notices import Notice, Watcher
 from .request import Request, Sampling
 from .session import Session
@@ -57,19 +58,12 @@ class StopOrder(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", kw_only=True):
-    """What a fleet is: its process, variants and parties."""
+    """What a fleet is: its process, what it was asked to be, its variants and parties."""
 
     name: str
     pid: int
-    profile: str | None
-    links: str | None
-    model: str | None
-    template: str
+    wanted: Wanted
     variants: tuple[str, ...]
-    backends: tuple[str, ...]
-    sampling: Sampling
-    timeout: float
-    audit: bool
     parties: list[PartyState]
 
 
@@ -116,12 +110,14 @@ class Supervisor:
     Args:
         name: what `--fleet` calls it.
         folder: where its socket lies (made private).
-        request: variants, models, links; its prompts are not asked.
+        wanted: what it was asked to be, in the words of whoever asked; attached consoles build on it.
+        request: what that came to; its prompts are not asked.
     """
 
-    def __init__(self, name: str, folder: Path, request: Request, session: Session) -> None:
+    def __init__(self, name: str, folder: Path, wanted: Wanted, request: Request, session: Session) -> None:
         self._name = name
         self._path = socket_path(folder, name)
+        self._wanted = wanted
         self._request = request
         self._session = session
         self._stop = asyncio.Event()
@@ -158,20 +154,11 @@ class Supervisor:
             await self._session.close()
 
     def status(self) -> Status:
-        request = self._request
-        card = request.models.get("model")
         return Status(
             name=self._name,
             pid=os.getpid(),
-            profile=request.profile,
-            links=request.links,
-            model=getattr(card, "name", None),
-            template=request.template,
-            variants=tuple(variant.id for variant in request.variants),
-            backends=tuple(dict.fromkeys(variant.backend.name for variant in request.variants)),
-            sampling=request.sampling,
-            timeout=request.timeout,
-            audit=request.audit is not None,
+            wanted=self._wanted,
+            variants=tuple(variant.id for variant in self._request.variants),
             parties=self._session.parties(),
         )
 
