@@ -15,7 +15,15 @@ from unfed.plugins import UnfedError
 
 FILE = "generation_config.json"
 
-REFUSED = ("constraints", "force_words_ids", "max_time", "stop_strings", "token_healing", "use_mtp", "watermarking_config")
+REFUSED = (
+    "constraints",
+    "force_words_ids",
+    "max_time",
+    "stop_strings",
+    "token_healing",
+    "use_mtp",
+    "watermarking_config",
+)
 """Settings that would change which token is taken and that we do not honour: a folder that sets one is refused."""
 
 
@@ -75,7 +83,11 @@ class Generation:
         if set_.sequence_bias is not None:
             add("SequenceBiasLogitsProcessor", sequence_bias=set_.sequence_bias)
         if set_.encoder_repetition_penalty not in (None, 1.0):
-            add("EncoderRepetitionPenaltyLogitsProcessor", penalty=set_.encoder_repetition_penalty, encoder_input_ids=ids)
+            add(
+                "EncoderRepetitionPenaltyLogitsProcessor",
+                penalty=set_.encoder_repetition_penalty,
+                encoder_input_ids=ids,
+            )
         if set_.repetition_penalty not in (None, 1.0):
             add("RepetitionPenaltyLogitsProcessor", set_.repetition_penalty)
         if set_.no_repeat_ngram_size:

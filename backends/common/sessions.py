@@ -35,7 +35,9 @@ class Sessions(Generic[Cache]):
         cache, length = self._open.get(query) or (self._new(), 0)
         if start != length or tokens < 1:
             raise UnfedError(
-                f"{sender} sent {tokens} positions from {start} on, where {length} is next", kind="protocol", party=sender
+                f"{sender} sent {tokens} positions from {start} on, where {length} is next",
+                kind="protocol",
+                party=sender,
             )
         if self._context and start + tokens > self._context:
             raise UnfedError(

@@ -36,7 +36,9 @@ class Shard:
     def __init__(self, model: Model, first: int, last: int) -> None:
         family = family_of(model.card)
         if not 0 <= first <= last < model.card.layers:
-            raise UnfedError(f"layers {first}-{last} are not within the {model.card.layers} layers of {model.card.name}")
+            raise UnfedError(
+                f"layers {first}-{last} are not within the {model.card.layers} layers of {model.card.name}"
+            )
         self.first, self.last = first, last
         base = skeleton(model.card)
         config = base.config
@@ -72,9 +74,7 @@ class Shard:
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         """Run [1, t, hidden] float32, t tokens that follow those in `cache`, which grows by them."""
-        output: torch.Tensor = self._base(
-            inputs_embeds=hidden, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        output: torch.Tensor = self._base(inputs_embeds=hidden, past_key_values=cache, use_cache=True).last_hidden_state
         return output
 
     def warm(self) -> None:

@@ -40,7 +40,8 @@ class Text:
             ) from error
         if len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise UnfedError(
-                f"{card.name} has no tokenizer", hint="put tokenizer.json and tokenizer_config.json into the model's folder"
+                f"{card.name} has no tokenizer",
+                hint="put tokenizer.json and tokenizer_config.json into the model's folder",
             )
         return cls(tokenizer, card)
 

@@ -67,6 +67,8 @@ def fill(module: nn.Module, model: Model, names: Mapping[str, str]) -> None:
     read = model.tensors(*dict.fromkeys(names.values()))
     for tensor, value in read.items():
         if not value.dtype.is_floating_point:
-            raise UnfedError(f"the tensor {tensor!r} of {model.card.name} is stored as {value.dtype}, which is no float")
+            raise UnfedError(
+                f"the tensor {tensor!r} of {model.card.name} is stored as {value.dtype}, which is no float"
+            )
     module.load_state_dict({name: read[tensor].to(DTYPE) for name, tensor in names.items()}, strict=True, assign=True)
     module.requires_grad_(False).eval()

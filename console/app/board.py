@@ -105,7 +105,14 @@ class Board(msgspec.Struct, kw_only=True):
             return None
         return first_difference(column.token_ids, reference.token_ids, not (column.live or reference.live))
 
-    def forget_fleet(self, variants: Iterable[str]) -> None:
-        """Drop parties of variants that are no longer there."""
-        gone = set(variants)
-        self.parties = {key: party for key, party in self.parties.items() if key[0] not in gone}
+    def sync(self, states: Iterable[PartyState]) -> bool:
+        """Take the session's own word on its parties; those that have stopped and that it no longer has are dropped.
+
+        Answers whether anything is different now.
+        """
+        known = {(state.variant, state.name): state for state in states}
+        kept = {key: party for key, party in self.parties.items() if key in known or party.health != "stopped"}
+        fresh = {**kept, **known}
+        different = fresh != self.parties
+        self.parties = fresh
+        return different

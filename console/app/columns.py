@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from unfed.plugins import (
+    CLIENT,
     Answer,
     Claim,
     Event,
@@ -94,6 +95,8 @@ class Column(msgspec.Struct, kw_only=True):
             case Token():
                 self.stage = "answering"
                 self.pieces.append(Piece(event.id, event.text, event.at))
+            case Phase() if event.party not in ("", CLIENT):
+                pass  # the nodes' phases lie within the client's: they are shown with the result
             case Phase(seconds=None):
                 self.open[event.name] = (event.kind, now)
             case Phase():

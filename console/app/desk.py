@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from unfed.plugins import Backend, Plan
+from unfed.plugins import Backend, UnfedError
 from unfed.plugins.host import Unavailable
 
 from ..fleet.state import PartyState
 from ..results.record import Prompt, Record
 from ..runner.notices import Watcher
 from ..runner.request import Request, Sampling
-from ..runner.variants import Variant
+
+if TYPE_CHECKING:
+    from ..results.tables import Summary
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +25,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         options: backend → option → value as typed; a comma makes a sweep, as `--set` does.
-        links: name of the link profile, None for links as they are.
+        links: name of a link profile or numbers, as `--links` takes them.
         timeout: seconds per query.
         audit: whether views are recorded.
     """
@@ -32,23 +34,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     backends: tuple[str, ...] = ()
     options: Mapping[str, Mapping[str, str]] = {}
     sampling: Sampling = Sampling()
-    links: str | None = None
+    links: str = "none"
     timeout: float = 120.0
     race: bool = False
     audit: bool = False
-
-
-class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One saved run, for the list."""
-
-    run_id: str
-    started: str
-    profile: str
-    status: str
-    prompts: int
-    variants: tuple[str, ...]
-    ok: int
-    failed: int
 
 
 class SessionLike(Protocol):
@@ -58,7 +47,7 @@ class SessionLike(Protocol):
 
     async def run(self, request: Request, watch: Watcher) -> Record: ...
 
-    async def open(self, request: Request, watch: Watcher) -> None: ...
+    async def open(self, request: Request, watch: Watcher) -> Mapping[str, UnfedError]: ...
 
     def interrupt(self) -> None: ...
 
@@ -84,10 +73,16 @@ class Desk(Protocol):
 
     def profiles(self) -> Sequence[str]: ...
 
-    def link_profiles(self) -> Sequence[str]: ...
-
     def choice(self, profile: str | None) -> Choice:
-        """What a profile asks for. Raises `UnfedError`."""
+        """What a profile asks for; None is the profile that ships. Raises `UnfedError`."""
+        ...
+
+    def defaults(self, profile: str | None) -> Mapping[str, Mapping[str, Any]]:
+        """Backend → option → value under a profile, where it differs from what the backend declares."""
+        ...
+
+    def link_profiles(self, profile: str | None) -> Sequence[str]:
+        """Names that `links` may have."""
         ...
 
     def backends(self) -> Mapping[str, type[Backend]]:
@@ -102,16 +97,12 @@ class Desk(Protocol):
         """Kind, name and title of everything that plugins offer."""
         ...
 
-    def variants(self, choice: Choice) -> Sequence[Variant]:
-        """The variants of a choice, sweeps spread out. Raises `UnfedError`."""
-        ...
+    def request(self, choice: Choice, prompt: Prompt | None) -> Request:
+        """The request that a choice comes to; without a prompt one that only fleets are started for.
 
-    def plan(self, choice: Choice, variant: Variant) -> Plan:
-        """What a variant asks for, with the models of the choice's profile. Raises `UnfedError`."""
-        ...
-
-    def request(self, choice: Choice, prompt: Prompt) -> Request:
-        """Raises `UnfedError`."""
+        Raises:
+            UnfedError: whatever in it cannot be used.
+        """
         ...
 
     def examples(self, choice: Choice) -> Sequence[Prompt]:
@@ -122,7 +113,7 @@ class Desk(Protocol):
         """Raises `UnfedError`."""
         ...
 
-    def runs(self) -> Sequence[RunRow]:
+    def runs(self) -> Sequence[Summary]:
         """Saved runs, the latest first. Raises `UnfedError`."""
         ...
 

@@ -43,20 +43,31 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return "  ".join(part for part in (self.about.replace("\n", " "), f"({takes})" if takes else "") if part)
 
 
-def option_fields(backend: type[Backend], values: Mapping[str, str]) -> list[Field]:
-    """A field for every option of `backend`, in the order they are declared."""
+def option_fields(
+    backend: type[Backend], values: Mapping[str, str], defaults: Mapping[str, Any] | None = None
+) -> list[Field]:
+    """A field for every option of `backend`, in the order they are declared.
+
+    Args:
+        values: what was typed before.
+        defaults: a profile's own, in place of the declared ones.
+    """
     return [
         Field(
             key=f"{backend.name}.{name}",
             label=name,
             about=info.description or "",
-            default="" if info.is_required() else as_text(info.get_default(call_default_factory=True)),
+            default=as_text((defaults or {}).get(name, _declared(info))),
             value=values.get(name, ""),
             choices=choices(info.annotation),
             bounds=bounds(info),
         )
         for name, info in backend.Options.model_fields.items()
     ]
+
+
+def _declared(info: FieldInfo) -> Any:
+    return None if info.is_required() else info.get_default(call_default_factory=True)
 
 
 def choices(annotation: Any) -> tuple[str, ...]:
@@ -113,8 +124,8 @@ def run_fields(choice: Choice, links: Sequence[str]) -> list[Field]:
               about="Sample from the likeliest tokens that reach this share.", bounds="> 0 … 1"),
         Field(key="run.seed", label="seed", default="0", value=str(sampling.seed),
               about="The same seed draws the same tokens."),
-        Field(key="run.links", label="links", value=choice.links or "as they are", default="as they are",
-              choices=("as they are", *links), about="Emulated delay and bandwidth of every link."),
+        Field(key="run.links", label="links", default="none", value=choice.links,
+              about=f"Emulated links: {', '.join(links)}, or numbers like 10ms,50mbit."),
         Field(key="run.timeout", label="timeout", default="120", value=f"{choice.timeout:g}",
               about="Seconds per query.", bounds="> 0"),
         Field(key="run.race", label="race", default="false", value=as_text(choice.race), choices=("false", "true"),
@@ -135,7 +146,6 @@ def apply(choice: Choice, profile: str | None, backends: Sequence[str], values: 
         owner, _, name = key.partition(".")
         if owner != "run" and value.strip():
             options.setdefault(owner, {})[name] = value.strip()
-    links = values.get("run.links", "").strip()
     return msgspec.structs.replace(
         choice,
         profile=profile,
@@ -147,7 +157,7 @@ def apply(choice: Choice, profile: str | None, backends: Sequence[str], values: 
             top_p=_number(values, "top_p", 1.0, low=0, high=1, above=True),
             seed=int(_number(values, "seed", 0, low=0, whole=True)),
         ),
-        links=links if links and links != "as they are" else None,
+        links=values.get("run.links", "").strip() or "none",
         timeout=_number(values, "timeout", 120.0, low=0, above=True),
         race=values.get("run.race") == "true",
         audit=values.get("run.audit") == "true",

@@ -21,6 +21,7 @@ from .desk import Choice, SessionLike
 if TYPE_CHECKING:
     from ..results.tables import Summary
     from ..runner.profile import Profile
+    from ..runner.session import Session
 
 SHIPPED = "demo"
 """The profile that a console opens with when none is named."""
@@ -31,7 +32,7 @@ class LocalDesk:
 
     def __init__(self) -> None:
         self.host = PluginHost()
-        self._session: SessionLike | None = None
+        self._session: Session | None = None
         self._views: Path | None = None
 
     def session(self) -> SessionLike:

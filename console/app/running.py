@@ -13,11 +13,10 @@ from textual import on, work
 from textual.app import App
 from textual.message import Message
 
-from unfed.plugins import Failure, UnfedError
+from unfed.plugins import UnfedError
 
 from ..results.record import Prompt, Record
 from ..runner.notices import Notice
-from ..runner.request import Request
 from .board import Board
 from .desk import Choice, Desk, SessionLike
 from .figures.parties import Key
@@ -93,6 +92,10 @@ class Running(App[int], inherit_bindings=False):
     def _hear(self, message: Heard) -> None:
         self.board.hear(message.notice, self.clock())
         self.changed()
+
+    def sync(self) -> bool:
+        """Ask the session for its parties; answers whether something is different."""
+        return self._session is not None and self.board.sync(self._session.parties())
 
     # what can be run
 
@@ -206,10 +209,10 @@ class Running(App[int], inherit_bindings=False):
         choice = self.choice
 
         async def start() -> None:
-            prompt = Prompt(id="none", prompt="-")  # a request wants a prompt; only fleets are started
-            request: Request = await asyncio.to_thread(self.desk.request, choice, prompt)
+            request = await asyncio.to_thread(self.desk.request, choice, None)
             session = await asyncio.to_thread(lambda: self.session)
-            await session.open(request, self.watch_session)
+            for error in (await session.open(request, self.watch_session)).values():
+                self.post_message(Wrong(error))
 
         await self._guarded(start())
 
@@ -244,6 +247,3 @@ class Running(App[int], inherit_bindings=False):
         else:
             self.choice = msgspec.structs.replace(self.choice, race=not self.choice.race)
             self.changed()
-
-    def failure_text(self, failure: Failure) -> str:
-        return str(failure)

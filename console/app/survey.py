@@ -8,6 +8,8 @@ from unfed.plugins import Backend, Failure, Plan, UnfedError
 from unfed.plugins.host import Unavailable
 
 from ..results.record import Prompt
+from ..runner.request import Request
+from ..runner.variants import Variant
 from .columns import Column
 from .desk import Choice, Desk
 from .figures.cards import Card, of_backend, of_unavailable
@@ -44,12 +46,14 @@ def survey(desk: Desk, choice: Choice) -> Survey:
     """Look at what is installed and plan every backend; nothing is started. Raises nothing that a plugin raised."""
     backends = dict(desk.backends())
     plans: dict[str, Plan | Failure] = {}
-    for name in backends:
-        alone = msgspec.structs.replace(choice, backends=(name,))
-        try:
-            plans[name] = desk.plan(alone, desk.variants(alone)[0])
-        except Exception as error:
-            plans[name] = as_failure(error)
+    for name, backend in backends.items():
+        if not backend.missing():
+            alone = msgspec.structs.replace(choice, backends=(name,))
+            try:
+                request = desk.request(alone, None)
+                plans[name] = _plan(request.variants[0], request)
+            except Exception as error:
+                plans[name] = as_failure(error)
     columns, problem = _columns(desk, choice)
     return Survey(
         choice=choice,
@@ -63,16 +67,22 @@ def survey(desk: Desk, choice: Choice) -> Survey:
     )
 
 
+def _plan(variant: Variant, request: Request) -> Plan:
+    return variant.backend().plan(request.models, variant.options).check()
+
+
 def _columns(desk: Desk, choice: Choice) -> tuple[tuple[Column, ...], Failure | None]:
+    if not choice.backends:
+        return (), None
     try:
-        variants = desk.variants(choice)
+        request = desk.request(choice, None)
     except Exception as error:
         return (), as_failure(error)
     columns = []
-    for variant in variants:
+    for variant in request.variants:
         column = Column(variant=variant.id, backend=variant.backend.name, title=variant.backend.title)
         try:
-            plan = desk.plan(choice, variant)
+            plan = _plan(variant, request)
             column.mode, column.guarantee, column.parties = plan.mode, plan.guarantee, plan.processes()
         except Exception as error:
             column.problem = as_failure(error)

@@ -94,7 +94,7 @@ def _keep(
             code = code or FAILED
     if json != "-":
         print(report(record), flush=True)
-    for problem in host.run_finished(msgspec.to_builtins(record)):
+    for problem in host.run_finished(msgspec.json.decode(to_json(record))):
         narrator.say(problem)
     return code
 

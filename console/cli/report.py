@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -18,7 +19,7 @@ def report(record: Record, *, width: int | None = None) -> str:
     room = width or columns()
     parts = [_head(record), *_prompts(record, room)]
     if record.results:
-        parts += [_summary(record), _rewards(record), _guarantees(record, room)]
+        parts += [_guarantees(record, room), _rewards(record), _summary(record)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -107,11 +108,13 @@ def _rewards(record: Record) -> str:
 def _guarantees(record: Record, room: int) -> str:
     lines = []
     for variant, results in _variants(record):
-        claims = next((result.guarantee for result in results if result.guarantee), [])
-        lines += [cut(clean(f"  {variant}: {_claim(claim)}"), room) for claim in claims]
-        if claims:
-            lines.append(cut(clean(f"  {variant}: attacked: {_attacked(results)}"), room))
-    return "\n".join(["guarantee", *lines]) if lines else ""
+        if claims := next((result.guarantee for result in results if result.guarantee), []):
+            lines.append(f"guarantee of {variant} (attacked: {clean(_attacked(results))})")
+            for claim in claims:
+                lines += textwrap.wrap(
+                    clean(_claim(claim)), room, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+                )
+    return "\n".join(lines)
 
 
 def _attacked(results: Sequence[Result]) -> str:
@@ -134,10 +137,13 @@ def _attacked(results: Sequence[Result]) -> str:
 def _claim(claim: Claim) -> str:
     against = " + ".join(claim.against) or "nobody"
     numbers = "".join(f", {name} = {value:g}" for name, value in claim.parameters.items())
-    held = f"{claim.basis}{numbers}" if claim.basis != "none" else "not protected"
+    if claim.basis == "none":
+        held = f"no {claim.property} of the {claim.asset} against {against}"
+    else:
+        held = f"{claim.property} of the {claim.asset} against {against}: {claim.basis}{numbers}"
     reveals = f"; reveals {', '.join(claim.reveals)}" if claim.reveals else ""
     assumes = f"; assumes {', '.join(claim.assumes)}" if claim.assumes else ""
-    return f"{claim.property} of {claim.asset} against {against}: {held}{reveals}{assumes}"
+    return f"{held}{reveals}{assumes}"
 
 
 def _variants(record: Record) -> list[tuple[str, list[Result]]]:

@@ -25,7 +25,7 @@ def faults(record: Record | dict[str, Any]) -> list[str]:
     """
     from jsonschema import Draft202012Validator
 
-    document = msgspec.to_builtins(record) if isinstance(record, Record) else record
+    document = msgspec.json.decode(msgspec.json.encode(record)) if isinstance(record, Record) else record
     found = [
         f"{'/'.join(str(part) for part in error.absolute_path) or 'record'}: {error.message}"
         for error in sorted(Draft202012Validator(schema()).iter_errors(document), key=lambda error: error.json_path)

@@ -164,7 +164,7 @@ def _json(value: object) -> str:
 
 def _csv(records: Sequence[Record]) -> bytes:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180; it also has both quoted within a cell
     writer.writerow(COLUMNS)
     for row in rows(records):
         writer.writerow([_cell(row[column]) for column in COLUMNS])

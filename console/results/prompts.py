@@ -8,6 +8,7 @@ mark and CRLF line ends are taken off. Further keys of a JSON line are ignored.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ def read_prompts(path: Path | str) -> tuple[Prompt, ...]:
         if str(path) == "-":
             return parse_prompts(sys.stdin.buffer, name)
         with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size >= MAX_FILE:
+                raise _too_large(name)
             return parse_prompts(file, name)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL byte
         why = getattr(error, "strerror", None) or str(error)
@@ -118,7 +121,7 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
         number += 1
         start, read = read, read + len(raw)
         if read >= MAX_FILE:
-            raise UnfedError(f"{name} is too large: 10 MB or more", hint="split it into several runs")
+            raise _too_large(name)
         if number == 1 and raw.startswith(_BOM):
             start, raw = start + len(_BOM), raw[len(_BOM) :]
         try:
@@ -131,6 +134,10 @@ def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
         line = line.removesuffix("\n").removesuffix("\r")
         if line.strip():
             yield number, line
+
+
+def _too_large(name: str) -> UnfedError:
+    return UnfedError(f"{name} is too large: 10 MB or more", hint="split it into several runs")
 
 
 def _from_json(line: str, where: str) -> Prompt:

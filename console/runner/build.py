@@ -96,9 +96,8 @@ def choose_backends(names: Sequence[str], profile: Profile | None, host: PluginH
     """
     chosen = list(names) or list(profile.backends if profile else ())
     if not chosen:
-        raise UnfedError(
-            "no backend is chosen", hint=f"choose one or more of {', '.join(host.backends())} with --backend"
-        )
+        known = ", ".join(host.backends())
+        raise UnfedError("no backend is chosen", hint=f"--profile demo chooses some; --backend takes {known or 'none: none is installed'}")
     backends = [host.backend(name) for name in chosen]
     for backend in backends:
         if missing := backend.missing():

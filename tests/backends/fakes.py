@@ -75,7 +75,9 @@ def travelled(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` as they arrive: tensors rebuilt from their bytes, the rest through msgpack."""
     arrived = {}
     for name, value in fields.items():
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, torch.Tensor) and not value.numel():
+            arrived[name] = torch.empty_like(value)
+        elif isinstance(value, torch.Tensor):
             raw = bytearray(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
             arrived[name] = torch.frombuffer(raw, dtype=value.dtype).reshape(value.shape)
         else:

@@ -84,7 +84,9 @@ def test_generation_config_is_honoured_as_generate_does(name: str, folder: Path,
         "several": [free[15], free[9]],
         "bias": [[[free[4]], -9.0], [[free[0], free[1]], -9.0]],
     }
-    settings = {key: meanings.get(value, value) if isinstance(value, str) else value for key, value in SETTINGS[name].items()}
+    settings = {
+        key: meanings.get(value, value) if isinstance(value, str) else value for key, value in SETTINGS[name].items()
+    }
     copy = tmp_path / "model"
     copy.mkdir()
     for file in folder.iterdir():
@@ -118,7 +120,10 @@ def test_every_family_token_for_token(save: Any, prompt: list[int], tmp_path: Pa
     [
         (MambaForCausalLM, MambaConfig(vocab_size=320, hidden_size=32, num_hidden_layers=2)),
         (RwkvForCausalLM, RwkvConfig(vocab_size=320, hidden_size=32, num_hidden_layers=2, attention_hidden_size=32)),
-        (OpenAIGPTLMHeadModel, OpenAIGPTConfig(vocab_size=320, n_embd=32, n_layer=2, n_head=2, tie_word_embeddings=False)),
+        (
+            OpenAIGPTLMHeadModel,
+            OpenAIGPTConfig(vocab_size=320, n_embd=32, n_layer=2, n_head=2, tie_word_embeddings=False),
+        ),
     ],
     ids=["mamba", "rwkv", "openai-gpt"],
 )
@@ -146,7 +151,9 @@ def test_stop_tokens_come_from_the_generation_config_alone(tmp_path: Path) -> No
     assert Generation.of(folder).ends == ()
 
 
-@pytest.mark.parametrize("inside", [{"eos_token_id": 7}, {"eos_token_id": [7, 8], "min_length": 3}, {}, {"eos_token_id": None}])
+@pytest.mark.parametrize(
+    "inside", [{"eos_token_id": 7}, {"eos_token_id": [7, 8], "min_length": 3}, {}, {"eos_token_id": None}]
+)
 def test_without_a_generation_config_the_models_own_is_read_as_transformers_does(
     inside: dict[str, Any], tmp_path: Path
 ) -> None:

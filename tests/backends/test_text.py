@@ -35,7 +35,9 @@ def sentencepiece(folder: Path) -> Text:
     """As Llama's: spaces are ▁, the first one is dropped, and unknown characters fall back to bytes."""
     words = {"<unk>": 0, "</s>": 1} | {f"<0x{byte:02X}>": 2 + byte for byte in range(256)}
     words |= {word: 258 + index for index, word in enumerate(["▁", "a", "b", "▁a", "▁b", "ab", "▁ab", "é", "'s", "."])}
-    bpe = Tokenizer(models.BPE(words, [("a", "b"), ("▁", "a"), ("▁", "b"), ("▁", "ab")], byte_fallback=True, unk_token="<unk>"))
+    bpe = Tokenizer(
+        models.BPE(words, [("a", "b"), ("▁", "a"), ("▁", "b"), ("▁", "ab")], byte_fallback=True, unk_token="<unk>")
+    )
     bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     bpe.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]

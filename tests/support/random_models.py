@@ -170,9 +170,7 @@ def save_gpt2(
 
 def save_llama_100m(folder: Path, *, seed: int = 0) -> Path:
     """The Llama of about 100M parameters that benches run on."""
-    return save_llama(
-        folder, layers=12, hidden=768, heads=12, intermediate=2048, vocab=8192, context=1024, seed=seed
-    )
+    return save_llama(folder, layers=12, hidden=768, heads=12, intermediate=2048, vocab=8192, context=1024, seed=seed)
 
 
 def _save(

@@ -9,7 +9,7 @@ from unfed.plugins.errors import Kind
 
 from ..columns import Column
 from . import numbers
-from .text import Line, Span, Tone, clean, clean_line
+from .text import Line, Tone, clean, clean_line
 
 KINDS: dict[Kind, str] = {
     "bad-input": "cannot be used",
@@ -64,13 +64,17 @@ def answer(column: Column, difference: int | None) -> Line:
 def failure(error: Failure, width: int) -> list[Line]:
     """What happened, to whom, and what to do next."""
     head = KINDS[error.kind]
-    lines: list[Line] = [((f"✗ {clean_line(error.party)}: " if error.party else "✗ ", "bad"), (head, "bad"))]
-    lines += [((row, "plain"),) for row in textwrap.wrap(clean_line(error.message), max(8, width))]
-    if error.hint:
-        rows = textwrap.wrap(clean_line(error.hint), max(8, width - 2))
-        arrows: list[Span] = [("→ ", "accent"), *([("  ", "plain")] * (len(rows) - 1))]
-        lines += [(arrow, (row, "plain")) for arrow, row in zip(arrows, rows, strict=True)]
+    who = f"✗ {clean_line(error.party)}: " if error.party else "✗ "
+    lines: list[Line] = [((who + head, "bad"),)]
+    lines += [((row, "plain"),) for row in _wrapped(error.message, width)]
+    for index, row in enumerate(_wrapped(error.hint or "", width - 2)):
+        lines.append((("→ " if index == 0 else "  ", "accent"), (row, "plain" if index == 0 else "dim")))
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Rows of at most `width`; a hint may hold the end of a log, whose lines stay lines."""
+    return [row for line in clean(text).split("\n") for row in textwrap.wrap(line, max(8, width))]
 
 
 def height(text: str, width: int) -> int:

@@ -47,18 +47,20 @@ def badge(guarantee: Iterable[Claim], mode: str = "real") -> Badge:
         if claim.asset == "prompt" and claim.property == "confidentiality" and set(claim.against) - set(OUTSIDERS)
     ]
     if not claims:
-        return Badge("?", "prompt: no claim", "simulated" if mode == "simulated" else "bad")
+        return _marked(Badge("?", "prompt: no claim", "bad"), mode)
     weakest = min(_ORDER.index(claim.basis) for claim in claims)
     basis = _ORDER[weakest]
     sign, word, tone = BASES[basis]
-    parties = {
-        name: None for claim in claims if claim.basis == basis for name in claim.against if name not in OUTSIDERS
-    }
-    numbers = "".join(
-        f", {key} {value:g}" for claim in claims if claim.basis == basis for key, value in claim.parameters.items()
-    )
-    words = f"prompt exposed to {names(parties)}" if basis == "none" else f"prompt: {word}{numbers}"
-    return Badge(sign, words, "simulated" if mode == "simulated" else tone, names(parties))
+    decisive = [claim for claim in claims if claim.basis == basis]
+    who = names(dict.fromkeys(name for claim in decisive for name in claim.against if name not in OUTSIDERS))
+    numbers = "".join(f", {key} {value:g}" for claim in decisive for key, value in claim.parameters.items())
+    words = f"prompt exposed to {who}" if basis == "none" else f"prompt: {word}{numbers}"
+    return _marked(Badge(sign, words, tone, who), mode)
+
+
+def _marked(real: Badge, mode: str) -> Badge:
+    """A simulated promise has a sign, a word and a tone of its own."""
+    return real if mode == "real" else Badge("≈", f"{real.words}, simulated", "poor", real.who)
 
 
 def reason_simulated(guarantee: Iterable[Claim]) -> str:

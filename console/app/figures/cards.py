@@ -1,4 +1,4 @@
-"""Cards of the gallery: what a backend is, what it promises for the demo model, and how to get it where it is missing."""
+"""Cards of the gallery: what a backend is, what it promises for the demo model, and how to get a missing one."""
 
 from __future__ import annotations
 
@@ -66,9 +66,8 @@ def lines(card: Card, width: int) -> list[Line]:
     """The inside of a card."""
     out: list[Line] = [((shorten(card.title, width), "strong"),)]
     if card.badge is not None:
-        head: list[Span] = [("≈ SIMULATED  ", "simulated")] if card.simulated else []
-        out.append((*head, (shorten(card.badge.text, width), card.badge.tone)))
-    out += [((row, "plain"),) for row in textwrap.wrap(card.summary, width)[:4]]
+        out.append(((shorten(card.badge.text, width), card.badge.tone),))
+    out += [((row, "plain"),) for row in textwrap.wrap(card.summary, width, max_lines=4, placeholder="…")]
     if card.source:
         out.append(((shorten(card.source, width), "dim"),))
     return out
@@ -80,10 +79,7 @@ def foot(card: Card, width: int) -> list[Line]:
         head: Line = (("missing ", "poor"), (shorten(", ".join(card.missing), width - 8), "plain"))
         return [head, *(((shorten(f"→ {line}", width), "accent"),) for line in card.install)]
     if card.problem:
-        rows = textwrap.wrap(card.problem, width)[:2]
-        return [
-            *(((row, "bad"),) for row in rows),
-            *(((shorten(f"→ {way}", width), "accent"),) for way in card.install),
-        ]
+        rows: list[Line] = [((row, "bad"),) for row in textwrap.wrap(card.problem, width)[:2]]
+        return rows + [((shorten(f"→ {way}", width), "accent"),) for way in card.install]
     parties = f"{card.parties} parties" if card.parties else "installed"
     return [((f"{parties}, ready to run", "dim"),)]

@@ -17,13 +17,10 @@ def ways(choice: Choice) -> tuple[list[Span], list[Span]]:
     else:
         mode = [("sequential", "good"), (" one query in flight", "dim")]
     sampling = choice.sampling
-    how = (
-        "greedy"
-        if sampling.temperature == 0
-        else f"T {sampling.temperature:g}, top-p {sampling.top_p:g}, seed {sampling.seed}"
-    )
+    drawn = f"T {sampling.temperature:g}, top-p {sampling.top_p:g}, seed {sampling.seed}"
+    how = drawn if sampling.temperature else "greedy"
     parts = [clean_line(choice.profile or "no profile"), how, f"≤ {sampling.max_new_tokens} tokens"]
-    if choice.links:
+    if choice.links != "none":
         parts.append(f"links {clean_line(choice.links)}")
     if choice.audit:
         parts.append("audited")

@@ -1,4 +1,4 @@
-"""What stands below an answer: what it cost, how faithful it is, what it promises, who saw what, how the reward splits."""
+"""What stands below an answer: cost, fidelity, promises, who saw what, and how the reward splits."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def traffic(column: Column) -> list[Cell]:
     ]
 
 
-def quality(column: Column, label: str | None) -> list[Cell]:
-    """Fidelity to the reference, and whether the answer is the label."""
+def quality(column: Column, label: str | None, reference: bool) -> list[Cell]:
+    """Fidelity to the reference (which this column itself may be), and whether the answer is the label."""
     cells: list[Cell] = []
     result = column.result
     if result is None or result.status != "ok":
         cells = [("fidelity", numbers.NOTHING, "plain")]
+    elif reference:
+        cells = [("fidelity", "the reference", "plain")]
     elif result.fidelity.reference is None:
         cells = [("fidelity", shortest(result.fidelity.reason), "dim")]
-    elif result.fidelity.reference in (column.backend, column.variant):
-        cells = [("fidelity", "the reference", "plain")]
     else:
         same = result.fidelity.token_agreement
         tone = "plain" if same is None else "good" if same == 1 else "poor"
@@ -61,9 +61,9 @@ def shortest(reason: str | None) -> str:
     return clean_line(reason or "not measured")
 
 
-def figures(column: Column, now: float, width: int, label: str | None = None) -> list[Line]:
+def figures(column: Column, now: float, width: int, label: str | None = None, *, reference: bool = False) -> list[Line]:
     """All figures as a grid: three groups where there is room, else two with fidelity below."""
-    cost, wire, faith = times(column, now), traffic(column), quality(column, label)
+    cost, wire, faith = times(column, now), traffic(column), quality(column, label, reference)
     if width >= WIDE:
         return grid((cost, wire, faith), width)
     cost = [(name.replace("first token", "first"), value, tone) for name, value, tone in cost]
@@ -105,11 +105,9 @@ def phases(column: Column, width: int) -> list[Line]:
     result = column.result
     if result is None:
         return []
-    rows: list[list[Span]] = [
-        [(clean_line(name), "plain"), (numbers.seconds(value), "plain")]
-        for name, value in result.seconds.phases.items()
-    ]
-    rows += [[(clean_line(name), "plain"), (f"{value:g}", "plain")] for name, value in result.metrics.items()]
+    told = [(name, numbers.seconds(value)) for name, value in result.seconds.phases.items()]
+    told += [(name, f"{value:g}") for name, value in result.metrics.items()]
+    rows: list[list[Span]] = [[(clean_line(name), "plain"), (value, "plain")] for name, value in told]
     return table(["phase", "time"], rows, width, grow=0) if rows else []
 
 

@@ -15,17 +15,15 @@ def listing(plugins: Sequence[tuple[str, str, str]], broken: Sequence[Unavailabl
     lines: list[Line] = []
     first = max((len(name) for _, name, _ in plugins), default=0) + 2
     for kind in dict.fromkeys(kind for kind, _, _ in plugins):
-        lines += [section(kind, width)]
+        lines.append(section(kind, width))
         for _, name, title in (each for each in plugins if each[0] == kind):
-            lines.append(
-                ((clean_line(name).ljust(first), "strong"), (shorten(clean_line(title), width - first), "plain"))
-            )
+            about = shorten(clean_line(title), width - first)
+            lines.append(((clean_line(name).ljust(first), "strong"), (about, "plain")))
         lines.append(())
     if broken:
         lines.append(section("not available", width))
     for each in broken:
-        lines += hanging(
-            (clean_line(each.name), "bad"), clean_line(each.reason), "plain", width, max(first, len(each.name) + 2)
-        )
+        name = clean_line(each.name)
+        lines += hanging((name, "bad"), clean_line(each.reason), "plain", width, max(first, len(name) + 2))
         lines.append(((" " * first, "plain"), (f"→ {clean_line(each.hint)}", "accent")))
     return lines

@@ -11,7 +11,7 @@ from .grid import section, table
 from .text import Line, Span, Tone, clean_line, names
 
 if TYPE_CHECKING:
-    from ..desk import RunRow
+    from ...results.tables import Summary
 
 HEADS: tuple[tuple[str, int, bool], ...] = (
     ("started", 16, False),
@@ -24,7 +24,7 @@ HEADS: tuple[tuple[str, int, bool], ...] = (
 )
 
 
-def row(run: RunRow) -> tuple[Span, ...]:
+def row(run: Summary) -> tuple[Span, ...]:
     """The cells of one run, in the order of `HEADS`."""
     return (
         (clean_line(run.started.replace("T", " ")[:16]), "plain"),

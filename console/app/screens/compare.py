@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from ..actions import bindings
 from ..figures.choice import ways
-from ..figures.text import clean_line
+from ..figures.text import Line, clean_line
 from ..palette import Entry
 from ..widgets.column_panel import ColumnPanel, Facts
 from ..widgets.lines import content, styled
@@ -63,25 +63,23 @@ class CompareScreen(Page):
             return
         now, label = app.clock(), app.label
         room = max(3, int(holder.size.height * 0.32))
-        wanted = max(
-            (
-                panel.wanted(board.columns[name], board.difference(board.columns[name]))
-                for name, panel in panels.items()
-            ),
-            default=1,
-        )
+        wanted = 2
         for name, panel in panels.items():
-            panel.show(board.columns[name], board, now, label, min(room, max(2, wanted)))
+            wanted = max(wanted, panel.wanted(board.columns[name], board.difference(board.columns[name])))
+        for name, panel in panels.items():
+            if not panel.show(board.columns[name], board, now, label, min(room, wanted)):
+                self._painted = -1  # it has no size yet: again on the next tick
 
     def _frame_prompt(self) -> None:
         box = self.query_one(PromptBox)
         mode, rest = ways(self.unfed.choice)
-        box.border_title = styled([("prompt", "strong")])  # type: ignore[assignment]
-        box.border_subtitle = styled([*mode, ("  ", "plain"), *rest])  # type: ignore[assignment]
+        box.border_title = styled([("prompt", "strong")])
+        box.border_subtitle = styled([*mode, ("  ", "plain"), *rest])
 
     def _teach(self) -> None:
         survey = self.unfed.survey
         keys = self.unfed.keys_of("compare.setup")
+        lines: list[Line]
         if survey is not None and survey.problem is not None:
             lines = [
                 (("✗ ", "bad"), (clean_line(str(survey.problem)), "plain")),
@@ -91,7 +89,7 @@ class CompareScreen(Page):
             lines = [(("loading…", "dim"),)]
         else:
             lines = [(("No backend is chosen.", "strong"),), ((f"{keys} chooses some", "accent"),)]
-        self.query_one("#no-columns", Static).update(content(lines))  # type: ignore[arg-type]
+        self.query_one("#no-columns", Static).update(content(lines))
 
     def palette(self) -> Iterable[Entry]:
         for name, column in self.unfed.board.columns.items():

@@ -31,7 +31,7 @@ class Dialog(ModalScreen[Answer]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
-            box.border_title = styled([(self.heading, "strong")])  # type: ignore[assignment]
+            box.border_title = styled([(self.heading, "strong")])
             yield from self.body()
             with Horizontal(classes="buttons"):
                 yield from self.buttons()

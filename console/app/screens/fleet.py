@@ -41,7 +41,7 @@ class FleetScreen(Page):
     def on_mount(self) -> None:
         super().on_mount()
         self.query_one(PartyTable).focus()
-        self.set_interval(LOG_EVERY, self._read_log)
+        self.set_interval(LOG_EVERY, self._look)
 
     def paint(self) -> None:
         parties = self.unfed.board.parties
@@ -57,14 +57,10 @@ class FleetScreen(Page):
 
     def _teach(self) -> None:
         start, compare = self.unfed.keys_of("fleet.start"), self.unfed.keys_of("app.compare")
+        who = ", ".join(self.unfed.choice.backends) or "the chosen backends"
         lines: list[Line] = [
             (("No party is running.", "strong"),),
-            (
-                (
-                    f"{start} starts the fleets of {', '.join(self.unfed.choice.backends) or 'the chosen backends'}",
-                    "accent",
-                ),
-            ),
+            ((f"{start} starts the fleets of {who}", "accent"),),
             ((f"{compare} goes to Compare, where a prompt starts them by itself", "dim"),),
         ]
         self.query_one("#no-fleet", Static).update(content(lines))
@@ -75,6 +71,12 @@ class FleetScreen(Page):
     def _moved(self) -> None:
         if self.query_one(PartyTable).selected() != self._log_of:
             self._read_log()
+
+    def _look(self) -> None:
+        """Between notices: the session's own word, and the log."""
+        if self.is_current and self.unfed.sync():
+            self.unfed.changed()
+        self._read_log()
 
     def _read_log(self) -> None:
         if self.is_current and (key := self.query_one(PartyTable).selected()) is not None:
@@ -123,7 +125,6 @@ class FleetScreen(Page):
     def palette(self) -> Iterable[Entry]:
         for key in ordered(self.unfed.board.parties):
             name = "/".join(key)
+            again = partial(self.unfed.tell_party, "restart", key)
             yield Entry(f"{name}: Kill", "Kill this process, after asking.", partial(self._ask_kill, key))
-            yield Entry(
-                f"{name}: Restart", "Start it again under a new key.", partial(self.unfed.tell_party, "restart", key)
-            )
+            yield Entry(f"{name}: Restart", "Start it again under a new key.", again)

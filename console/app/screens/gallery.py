@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.app import ComposeResult
-from textual.containers import ItemGrid, Vertical, VerticalScroll
+from textual.containers import Grid, Vertical, VerticalScroll
 from textual.widget import Widget
 
 from ..actions import bindings
@@ -18,12 +18,8 @@ from .page import Page
 
 WELCOME: tuple[Line, ...] = (
     (("The same prompt through many techniques of private inference,", "strong"),),
-    (
-        (
-            "each run by real processes that do not trust each other: what it costs, what it promises, who sees what.",
-            "dim",
-        ),
-    ),
+    (("each run by real processes that do not trust each other:", "dim"),),
+    (("what it costs, what it promises, who sees what.", "dim"),),
 )
 
 
@@ -31,16 +27,16 @@ class DemoCard(Vertical, can_focus=True):
     """The demo: Enter runs it."""
 
     HELP = (
-        "Enter starts real processes for each chosen backend on this machine, asks them the demo prompt, and shows their "
-        "answers side by side. It needs no network and takes seconds."
+        "Enter starts real processes for each chosen backend on this machine, asks them the demo prompt, and shows "
+        "their answers side by side. It needs no network and takes seconds."
     )
 
     def compose(self) -> ComposeResult:
         yield Lines(classes="inside")
 
     def show(self, survey: Survey | None) -> None:
-        self.border_title = styled([("demo", "strong")])  # type: ignore[assignment]
-        self.border_subtitle = styled([("Enter runs it", "accent")])  # type: ignore[assignment]
+        self.border_title = styled([("demo", "strong")])
+        self.border_subtitle = styled([("Enter runs it", "accent")])
         if survey is None:
             self.query_one(Lines).show([(("looking at what is installed…", "dim"),)])
             return
@@ -68,7 +64,7 @@ class GalleryScreen(Page):
         with VerticalScroll(id="gallery", can_focus=False):
             yield Lines(id="welcome")
             yield DemoCard(id="demo", classes="card")
-            yield ItemGrid(id="cards", min_column_width=36, regular=False)
+            yield Grid(id="cards")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -82,7 +78,8 @@ class GalleryScreen(Page):
             self._show_cards(survey.cards())
 
     def _show_cards(self, cards: list[Card]) -> None:
-        grid = self.query_one("#cards", ItemGrid)
+        grid = self.query_one("#cards", Grid)
+        grid.styles.grid_size_columns = max(1, grid.size.width // 38)
         shown = {widget.card.name: widget for widget in grid.query(BackendCard)}
         if set(shown) != {card.name for card in cards}:
             grid.remove_children()

@@ -60,7 +60,7 @@ class Page(Screen[None]):
 
     def _going_on(self) -> list[Span]:
         board = self.unfed.board
-        if not self.unfed.surveyed:
+        if self.unfed.survey is None:
             return [("loading… ", "dim")]
         if board.running:
             live = sum(column.live for column in board.columns.values())

@@ -10,17 +10,21 @@ from textual import on, work
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
+from ...results.tables import Summary
 from ..actions import bindings
-from ..desk import RunRow
 from ..figures.runs import HEADS, detail, row
-from ..widgets.lines import content, styled
+from ..figures.text import Line
+from ..widgets.lines import cell, content, head
 from .page import Page
 from .read import Read
 
 
 class RunTable(DataTable[object]):
     BINDINGS = bindings("runs", "open")
-    HELP = "Saved runs, the latest first. Enter shows every result of one; e writes it as JSON and c as CSV into this folder."
+    HELP = (
+        "Saved runs, the latest first. Enter shows every result of one; e writes it as JSON, c its results as CSV, "
+        "into the folder that the console was started in."
+    )
 
 
 class RunsScreen(Page):
@@ -30,7 +34,7 @@ class RunsScreen(Page):
     period = 0.5
     BINDINGS = bindings("runs", "json", "csv", "reload")
 
-    _runs: Sequence[RunRow] = ()
+    _runs: Sequence[Summary] = ()
 
     def body(self) -> Iterable[Widget]:
         yield RunTable(id="runs", cursor_type="row", cell_padding=1)
@@ -40,7 +44,7 @@ class RunsScreen(Page):
         super().on_mount()
         table = self.query_one(RunTable)
         for title, width, number in HEADS:
-            table.add_column(styled([(title.rjust(width) if number else title, "dim")]), key=title)
+            table.add_column(head(title, width, number), key=title)
         table.focus()
 
     def on_screen_resume(self) -> None:
@@ -56,24 +60,21 @@ class RunsScreen(Page):
             return
         self.app.call_from_thread(self._show, runs)
 
-    def _show(self, runs: Sequence[RunRow]) -> None:
+    def _show(self, runs: Sequence[Summary]) -> None:
         table = self.query_one(RunTable)
         if [run.run_id for run in runs] != [run.run_id for run in self._runs] or not table.row_count:
             self._runs = runs
             table.clear()
             for run in runs:
-                cells = zip(row(run), HEADS, strict=True)
-                table.add_row(
-                    *(styled([(t.rjust(w) if n else t, tone)]) for (t, tone), (_, w, n) in cells), key=run.run_id
-                )
+                table.add_row(*map(cell, row(run), HEADS), key=run.run_id)
         table.display = bool(runs)
         self.query_one("#no-runs").display = not runs
         key = self.unfed.keys_of("app.compare")
-        lines = [
+        lines: list[Line] = [
             (("No run is saved yet.", "strong"),),
             ((f"{key} goes to Compare; every run that ends is saved here", "accent"),),
         ]
-        self.query_one("#no-runs", Static).update(content(lines))  # type: ignore[arg-type]
+        self.query_one("#no-runs", Static).update(content(lines))
 
     @property
     def selected(self) -> str | None:

@@ -40,6 +40,7 @@ class SetupScreen(dialog.Dialog[Choice]):
     def body(self) -> Iterable[Widget]:
         choice, survey = self._survey.choice, self._survey
         profiles = list(dict.fromkeys([*([choice.profile] if choice.profile else []), *self._desk.profiles()]))
+        defaults = self._desk.defaults(choice.profile)
         with Form(can_focus=False):
             with Vertical(classes="section"):
                 yield Static("profile", classes="heading", markup=False)
@@ -53,11 +54,11 @@ class SetupScreen(dialog.Dialog[Choice]):
                     yield BackendBox(title, name in choice.backends, name=name, disabled=bool(missing), compact=True)
                     if missing:
                         yield Static(f"→ {missing[0].install}", classes="install", markup=False)
-                    for field in option_fields(backend, choice.options.get(name, {})):
+                    for field in option_fields(backend, choice.options.get(name, {}), defaults.get(name)):
                         yield FormField(field)
             with Vertical(classes="section"):
                 yield Static("run", classes="heading", markup=False)
-                for field in run_fields(choice, self._desk.link_profiles()):
+                for field in run_fields(choice, self._desk.link_profiles(choice.profile)):
                     yield FormField(field)
         yield Static("", id="wrong", markup=False)
 
@@ -105,7 +106,7 @@ class SetupScreen(dialog.Dialog[Choice]):
         try:
             choice = self.filled()
             if choice.backends:
-                self._desk.variants(choice)
+                self._desk.request(choice, None)
         except Exception as error:
             self.app.call_from_thread(self._wrong, str(as_failure(error)))
             return

@@ -35,9 +35,9 @@ class BackendCard(Vertical, can_focus=True):
 
     def show(self, card: Card) -> None:
         self.card = card
-        self.border_title = styled([(card.name, "strong")])  # type: ignore[assignment]
+        self.border_title = styled([(card.name, "strong")])
         mark = styled([("✓ in comparison", "good")]) if card.chosen else styled([("", "dim")])
-        self.border_subtitle = mark  # type: ignore[assignment]
+        self.border_subtitle = mark
         self.set_class(not card.usable, "-unusable")
         self.set_class(card.chosen, "-chosen")
         self.set_class(card.simulated, "-simulated")

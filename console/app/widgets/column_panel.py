@@ -59,15 +59,15 @@ class ColumnPanel(Vertical):
         text = "".join(text for text, _ in answer.answer(column, difference))
         return rows + (answer.height(text, self.inner) if text or not rows else 0)
 
-    def show(self, column: Column, board: Board, now: float, label: str | None, rows: int) -> None:
-        """Draw `column`; `rows` is the height that all columns give to their answers."""
+    def show(self, column: Column, board: Board, now: float, label: str | None, rows: int) -> bool:
+        """Draw `column`; `rows` is the height that all columns give to their answers. False before it has a size."""
         if not self.content_size.width:
-            return
+            return False
         width = self.inner
         word, tone = answer.standing(column, now)
         head = "≈ " if column.mode == "simulated" else ""
-        self.border_title = styled([(f"{head}{clean_line(column.variant)}", "strong")])  # type: ignore[assignment]
-        self.border_subtitle = styled([(word, tone)])  # type: ignore[assignment]
+        self.border_title = styled([(f"{head}{clean_line(column.variant)}", "strong")])
+        self.border_subtitle = styled([(word, tone)])
         self.set_class(column.live, "-live")
         self.set_class(column.stage == "failed", "-failed")
         self.set_class(column.mode == "simulated", "-simulated")
@@ -76,8 +76,11 @@ class ColumnPanel(Vertical):
         spent = column.seconds(now)
         parts = (spent.setup, spent.offline, spent.total)
         self.query_one(".phases", Lines).show([phases.bar(parts, width), *phases.legend(parts, width)])
-        self.query_one(".figures", Lines).show(facts.figures(column, now, width, label))
+        self.query_one(".figures", Lines).show(
+            facts.figures(column, now, width, label, reference=board.reference() is column)
+        )
         self.query_one(".below", Lines).show(facts.below(column, width - 1))
+        return True
 
     @staticmethod
     def _badge(column: Column, width: int) -> list[Line]:

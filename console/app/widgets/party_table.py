@@ -9,7 +9,7 @@ from textual.widgets import DataTable
 from ...fleet.state import PartyState
 from ..figures.parties import HEADS, Key, ordered, row
 from ..figures.text import Span
-from .lines import styled
+from .lines import cell, head
 
 
 class PartyTable(DataTable[object]):
@@ -28,7 +28,7 @@ class PartyTable(DataTable[object]):
 
     def on_mount(self) -> None:
         for title, width, number in HEADS:
-            self.add_column(styled([(title.rjust(width) if number else title, "dim")]), key=title)
+            self.add_column(head(title, width, number), key=title)
 
     def show(self, parties: Mapping[Key, PartyState]) -> None:
         """Bring the table up to date; a changed set of parties keeps the cursor on the same party."""
@@ -39,23 +39,16 @@ class PartyTable(DataTable[object]):
             self._rows = {}
             for key in keys:
                 self._rows[key] = row(parties[key])
-                cells = (self._cell(i, span) for i, span in enumerate(self._rows[key]))
-                self.add_row(*cells, key="/".join(key))
+                self.add_row(*map(cell, self._rows[key], HEADS), key="/".join(key))
             if chosen in self._rows:
                 self.move_cursor(row=keys.index(chosen))
             return
         for key in keys:
             fresh = row(parties[key])
-            for index, (old, new) in enumerate(zip(self._rows[key], fresh, strict=True)):
+            for old, new, column in zip(self._rows[key], fresh, HEADS, strict=True):
                 if old != new:
-                    self.update_cell("/".join(key), HEADS[index][0], self._cell(index, new), update_width=True)
+                    self.update_cell("/".join(key), column[0], cell(new, column), update_width=True)
             self._rows[key] = fresh
-
-    @staticmethod
-    def _cell(index: int, span: Span) -> object:
-        _, width, number = HEADS[index]
-        text, tone = span
-        return styled([(text.rjust(width) if number else text, tone)])
 
     def selected(self) -> Key | None:
         """The party under the cursor."""

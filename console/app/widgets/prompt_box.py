@@ -34,7 +34,7 @@ class PromptBox(TextArea):
             highlight_cursor_line=False,
             placeholder="Type a prompt; Enter asks it of every column. ^g brings an example.",
         )
-        self.history = history
+        self.asked = history
 
     def action_send(self) -> None:
         self.post_message(self.Sent(self.text))
@@ -45,13 +45,13 @@ class PromptBox(TextArea):
     def action_older(self) -> None:
         if self.cursor_location[0] > 0:
             self.action_cursor_up()
-        elif (text := self.history.older(self.text)) is not None:
+        elif (text := self.asked.older(self.text)) is not None:
             self.put(text)
 
     def action_newer(self) -> None:
         if self.cursor_location[0] < self.document.line_count - 1:
             self.action_cursor_down()
-        elif (text := self.history.newer()) is not None:
+        elif (text := self.asked.newer()) is not None:
             self.put(text)
 
     def put(self, text: str) -> None:

@@ -34,7 +34,7 @@ class TopBar(Horizontal):
         self._current, self._keys = current, keys
 
     def compose(self) -> ComposeResult:
-        yield Static(" unfed ", id="brand", markup=False)
+        yield Static("unfed", id="brand", markup=False)
         for mode, title in TABS:
             yield Tab(mode, title, self._keys.get(mode, ""), mode == self._current)
         yield Lines(id="going-on")
