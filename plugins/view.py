@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Array(msgspec.Struct, frozen=True):
@@ -23,6 +25,8 @@ class Array(msgspec.Struct, frozen=True):
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values; bfloat16 is widened to float32."""
+        import numpy as np  # slow to import, and the console paints without it
+
         if self.dtype == "bfloat16":
             wide = np.frombuffer(self.data, dtype="<u2").astype(np.uint32) << 16
             return wide.view(np.float32).reshape(self.shape)

@@ -30,9 +30,10 @@ REFUSED = (
 class Generation:
     """A folder's generation config.
 
-    One token follows the other, so what only matters to beams (`num_beams`, `length_penalty`, `early_stopping`, groups),
-    to other searches (`penalty_alpha`, `dola_layers`) and to assisted decoding is ignored; so are the folder's own
-    sampling settings (`do_sample`, `temperature`, `top_k`, …), since how to sample is the query's business.
+    There is one answer and no search for it: what only matters to beams (`num_beams`, `length_penalty`,
+    `early_stopping`, groups), to other searches (`penalty_alpha`, `dola_layers`) and to assisted decoding is ignored.
+    So are the folder's own sampling settings (`do_sample`, `temperature`, `top_k`, …): how to sample is said by the
+    query.
     """
 
     def __init__(self, config: Any, name: str = "the model") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -63,7 +63,9 @@ class Sampler:
     def take(self, logits: torch.Tensor) -> int:
         """The next token after `logits` [vocab] float32; sets `stopped` where it is the last."""
         if self._processors:
-            logits = self._processors(torch.tensor([self._ids]), logits[None].clone())[0]
+            ids: Any = torch.tensor([self._ids])
+            scores: Any = logits[None].clone()
+            logits = self._processors(ids, scores)[0]
         token = self._draw(logits) if self._temperature else int(logits.argmax())
         self._ids.append(token)
         if token in self._ends:

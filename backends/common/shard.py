@@ -28,8 +28,9 @@ class NoPositions(nn.Module):
 class Shard:
     """Layers `first` to `last` of a model (both inclusive): hidden states in, hidden states out.
 
-    The model is built whole without memory, so that what depends on a layer's place (its kind of attention, its scaling)
-    is as in the whole; then the list is cut and renumbered, so that a cache counts from this shard's first layer.
+    The model is built whole but without memory, so that what depends on a layer's place (its kind of attention, its
+    scaling) is as in the whole; then the list is cut and renumbered, so that a cache counts from this shard's first
+    layer.
     Neither the embedding nor the final norm is part of it: see `ends`.
     """
 

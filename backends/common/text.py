@@ -49,7 +49,7 @@ class Text:
         """Token ids of `prompt`, with the special tokens that the tokenizer adds by itself.
 
         Raises:
-            UnfedError: (`bad-input`) nothing to answer, more than the context holds, or ids that the model does not know.
+            UnfedError: (`bad-input`) nothing to answer, more than the context holds, or ids unknown to the model.
         """
         if not prompt.strip():
             raise UnfedError("the prompt is empty", hint="write a prompt")

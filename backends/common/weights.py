@@ -14,7 +14,7 @@ from unfed.plugins import Model, ModelCard, UnfedError
 from .families import family_of
 
 DTYPE = torch.float32
-"""What every backend computes in, whatever the checkpoint stores: differences between backends are then theirs alone."""
+"""What every backend computes in, whatever the checkpoint stores: where two differ, it is then by their own doing."""
 
 
 def skeleton(card: ModelCard) -> Any:
@@ -58,17 +58,15 @@ def fill(module: nn.Module, model: Model, names: Mapping[str, str]) -> None:
         UnfedError: a tensor of another shape than the config says, or of a type that is no float.
     """
     shapes = {name: tuple(value.shape) for name, value in module.state_dict(keep_vars=True).items()}
+    name = model.card.name
     for parameter, tensor in names.items():
-        stored = model.card.tensors[tensor][2]
-        if tuple(stored) != shapes[parameter]:
-            raise UnfedError(
-                f"the tensor {tensor!r} of {model.card.name} has shape {tuple(stored)}, its config says {shapes[parameter]}"
-            )
+        stored, told = tuple(model.card.tensors[tensor][2]), shapes[parameter]
+        if stored != told:
+            raise UnfedError(f"the tensor {tensor!r} of {name} has shape {stored}, its config says {told}")
     read = model.tensors(*dict.fromkeys(names.values()))
     for tensor, value in read.items():
         if not value.dtype.is_floating_point:
-            raise UnfedError(
-                f"the tensor {tensor!r} of {model.card.name} is stored as {value.dtype}, which is no float"
-            )
-    module.load_state_dict({name: read[tensor].to(DTYPE) for name, tensor in names.items()}, strict=True, assign=True)
+            raise UnfedError(f"the tensor {tensor!r} of {name} is stored as {value.dtype}, which is no float")
+    weights = {parameter: read[tensor].to(DTYPE) for parameter, tensor in names.items()}
+    module.load_state_dict(weights, strict=True, assign=True)
     module.requires_grad_(False).eval()

@@ -21,7 +21,7 @@ class Whole:
 
     def __init__(self, card: ModelCard) -> None:
         try:
-            self._model, report = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 card.path,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -34,13 +34,14 @@ class Whole:
             raise UnfedError(
                 f"{card.name} cannot be loaded: {reason}", hint="is it a complete folder of a causal language model?"
             ) from error
+        self._model: Any = loaded[0]
+        report = loaded[1]
         if lacking := sorted(report["missing_keys"]) or sorted(str(key) for key in report["mismatched_keys"]):
             raise UnfedError(
-                f"the weights of {card.name} lack {len(lacking)} tensors that its config asks for, such as {lacking[0]!r}",
+                f"the weights of {card.name} lack {len(lacking)} tensors of its architecture, such as {lacking[0]!r}",
                 hint="is the checkpoint complete, and of the architecture that its config names?",
             )
         self._model.eval().requires_grad_(False)
-        self.layers: int = card.layers
         takes = inspect.signature(self._model.forward).parameters
         self._carried = next((name for name in CARRIED if name in takes), None)
         self._fixed: dict[str, Any] = {"return_dict": True}

@@ -45,7 +45,7 @@ class Plain(Backend):
                     property="confidentiality",
                     against=("server",),
                     basis="none",
-                    reveals=("all weights",),
+                    reveals=("all",),
                 ),
                 *on_the_network(),
             ),

@@ -11,7 +11,6 @@ from unfed.plugins import (
     Claim,
     ModelCard,
     Models,
-    Options,
     Party,
     Plan,
     chain,
@@ -19,6 +18,7 @@ from unfed.plugins import (
     layers,
     split_evenly,
 )
+from unfed.plugins import Options as AnyOptions
 
 from ..common.claims import on_the_network
 from ..common.families import family_of
@@ -26,11 +26,11 @@ from ..common.families import family_of
 Place = Literal["client", "node"]
 
 
-class SplitOptions(Options):
+class SplitOptions(AnyOptions):
     shards: int = Field(default=3, ge=1)
     """Nodes that the layers are spread over; at most the number of layers."""
     wire_dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
-    """Type that hidden states travel in: fp16 and bf16 halve the traffic, and only fp32 gives exactly plain's answers."""
+    """Type that hidden states travel in: fp16 and bf16 halve the traffic, fp32 alone gives exactly plain's answers."""
     embedding: Place = "client"
     """Where tokens become hidden states: the client, or the first node, which then reads the tokens themselves."""
     head: Place = "client"
@@ -41,13 +41,11 @@ class Split(Backend):
     """Layer-split inference as in Petals: each node runs its layers and hands on; none holds the whole model."""
 
     name, title = "split", "Layer split"
-    summary = (
-        "Nodes hold a run of layers each and pass hidden states on: no node sees text, every node sees activations."
-    )
+    summary = "Each node holds a run of layers and hands hidden states on: none gets text, each gets activations."
     source = "https://arxiv.org/abs/2209.01188"
     Options = SplitOptions
 
-    def plan(self, models: Models, options: Options) -> Plan:
+    def plan(self, models: Models, options: AnyOptions) -> Plan:
         card = models["model"]
         assert isinstance(card, ModelCard) and isinstance(options, SplitOptions)
         family_of(card)
@@ -90,7 +88,7 @@ class Split(Backend):
 
 
 def _guarantee(nodes: list[Party], options: SplitOptions) -> tuple[Claim, ...]:
-    """What nobody should read into a split: it keeps text out of messages, and hides nothing from who inverts activations.
+    """A split keeps text out of messages, and hides nothing from whoever inverts activations: every basis is none.
 
     With public weights the first node's input gives the tokens away by the nearest row of the embedding, and later
     nodes' inputs by inversion; what is generated is fed back, so that it lies open as the prompt does.

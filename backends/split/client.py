@@ -96,7 +96,7 @@ class Client(ClientRole):
         results.put_nowait(logits)
 
     def _expect(self, sender: str, welcome: bool) -> asyncio.Queue[torch.Tensor]:
-        """Where results of the current query go. Raises UnfedError (`protocol`) for one that nobody should have sent."""
+        """Where results of the current query go. Raises UnfedError (`protocol`) for one that nobody waits for."""
         results = self._results.get(self.ctx.query)
         if sender != self._last or not welcome or results is None:
             raise UnfedError(f"{sender} sent a result that nobody waits for", kind="protocol", party=sender)

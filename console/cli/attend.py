@@ -17,11 +17,6 @@ CLOSING = 10.0
 HURRIED = 2.0
 
 
-def cancelling(interrupts: Interrupts) -> None:
-    """Until told otherwise, signals cancel the current task."""
-    interrupts.ask = interrupts.insist = _soon(_task().cancel)
-
-
 async def attend(session: Attended, request: Request, narrator: Narrator, interrupts: Interrupts) -> Record:
     """The record of the run; partial if a signal came, and none at all (the task is cancelled) if a second one did."""
     interrupts.ask = _soon(lambda: _ended_early(session, narrator))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .output import emit, print_json
 from .terminal import clean
 
 if TYPE_CHECKING:
@@ -25,12 +26,10 @@ def backends(names: tuple[str, ...], json: bool) -> int:
     if not names:
         host.reward_schemes()  # plugins of other kinds may be broken too
     if json:
-        from .output import print_json
-
         broken = [] if names else list(host.unavailable.values())
         print_json({"backends": [_described(each) for each in found.values()], "unavailable": broken})
     else:
-        print(_listed(found, host, everything=not names))
+        emit(_listed(found, host, everything=not names))
     return 0
 
 

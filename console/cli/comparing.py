@@ -19,10 +19,11 @@ from ..results.paths import run_folder
 from ..results.record import Record, to_json
 from ..results.store import Store
 from ..runner.build import Wanted, build
-from .attend import attend, cancelling
+from .attend import attend
 from .entry import FAILED, INTERRUPTED, NO_FLEET, OK, USAGE, tell
 from .interrupts import Interrupts
 from .narrate import Narrator
+from .output import emit, emit_bytes
 from .report import report
 from .sessions import open_session
 
@@ -55,7 +56,6 @@ def compare(
         _warned(store.check, "the answers will be printed, but not stored")
 
     async def work(interrupts: Interrupts) -> Record:
-        cancelling(interrupts)
         request = await build(wanted, host, narrator.say)
         if audit:
             request = msgspec.structs.replace(request, audit=run_folder("views"))
@@ -90,13 +90,20 @@ def _keep(
         outputs.insert(0, (json, to_json(record)))
     for path, data in outputs:
         hint = f"unfed-console runs export {record.run_id} writes it again" if store else ""
-        if not _warned(functools.partial(write_output, path, data), hint):
+        if not _warned(functools.partial(_put, path, data), hint):
             code = code or FAILED
     if json != "-":
-        print(report(record), flush=True)
+        emit(report(record))
     for problem in host.run_finished(msgspec.json.decode(to_json(record))):
         narrator.say(problem)
     return code
+
+
+def _put(path: str, data: bytes) -> None:
+    if path == "-":
+        emit_bytes(data)
+    else:
+        write_output(path, data)
 
 
 def exit_code(record: Record, unstarted: set[str]) -> int:

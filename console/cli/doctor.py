@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .output import emit, print_json
 from .terminal import clean, table
 
 
@@ -16,12 +17,10 @@ def doctor(json: bool) -> int:
     findings = examine()
     failed = any(finding.state == "fail" for finding in findings)
     if json:
-        from .output import print_json
-
         print_json({"ok": not failed, "checks": findings})
         return int(failed)
-    print(table(["", "what", "found"], [[each.state, each.what, each.found] for each in findings]))
+    emit(table(["", "what", "found"], [[each.state, each.what, each.found] for each in findings]))
     for finding in findings:
         if finding.hint:
-            print(f"{clean(finding.what)}: {clean(finding.hint)}")
+            emit(f"{clean(finding.what)}: {clean(finding.hint)}")
     return int(failed)

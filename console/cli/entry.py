@@ -36,14 +36,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         outcome = console.main(
             args=None if arguments is None else list(arguments), prog_name="unfed-console", standalone_mode=False
         )
-        sys.stdout.flush()
     except click.exceptions.Abort:
         raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except BrokenPipeError:
-        _close_stdout()
         return FAILED
     except Exception as error:
         return _ended_by(error)
@@ -65,8 +63,6 @@ def _ended_by(error: Exception) -> int:
     if isinstance(error, UnfedError):
         tell(error)
         return _CODES.get(error.failure.kind, FAILED)
-    if isinstance(error, OSError) and error.filename is None and not _can_write_stdout():
-        return FAILED  # standard output is full or closed; there is nowhere to say more
     where = _write_crash(error)
     told = clean(str(error)).splitlines()
     _say(f"unfed-console: a bug: {type(error).__name__}{f': {told[0]}' if told else ''}; {where}")
@@ -98,22 +94,6 @@ def _write_crash(error: Exception) -> str:
 def _say(line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
-
-
-def _can_write_stdout() -> bool:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _say("unfed-console: cannot write to standard output")
-        _close_stdout()
-        return False
-    return True
-
-
-def _close_stdout() -> None:
-    """Whoever read us is gone: let the interpreter's last flush go nowhere."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(*_: object) -> NoReturn:

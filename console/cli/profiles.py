@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .output import emit, print_json
 from .terminal import clean, table
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def listing(json: bool) -> int:
 
     found = find()
     if json:
-        from .output import print_json
-
         print_json([_broken(each) if isinstance(each, BrokenProfile) else _described(each) for each in found])
         return 0
     rows = []
@@ -37,8 +36,8 @@ def listing(json: bool) -> int:
             rows.append([each.name, "broken", "", each.reason])
         else:
             rows.append([each.name, each.origin, ", ".join(each.backends), each.title])
-    print(table(["name", "origin", "backends", "title"], rows))
-    print(f"\nYour own lie in {config_folder() / 'profiles'}; a path that ends in .toml works as well.")
+    emit(table(["name", "origin", "backends", "title"], rows))
+    emit(f"\nYour own lie in {config_folder() / 'profiles'}; a path that ends in .toml works as well.")
     return 0
 
 
@@ -52,17 +51,15 @@ def show(name: str, json: bool) -> int:
     profile = find_profile(name)
     described = _described(profile)
     if json:
-        from .output import print_json
-
         print_json(described)
         return 0
     for key, value in described.items():
         if isinstance(value, dict):
-            print(f"{key}:")
+            emit(f"{key}:")
             for inner, told in value.items():
-                print(f"  {clean(str(inner))}: {clean(_plain(told))}")
+                emit(f"  {clean(str(inner))}: {clean(_plain(told))}")
         else:
-            print(f"{key}: {clean(_plain(value))}")
+            emit(f"{key}: {clean(_plain(value))}")
     return 0
 
 

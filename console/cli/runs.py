@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .output import emit, emit_bytes, print_json
 from .terminal import table
 
 
@@ -23,12 +24,10 @@ def listing(limit: int, everything: bool, json: bool) -> int:
     store = Store()
     found = store.summaries(None if everything else limit)
     if json:
-        from .output import print_json
-
         print_json(found)
         return 0
     if not found:
-        print(f"No run is stored in {store.folder} yet; unfed-console compare makes one.")
+        emit(f"No run is stored in {store.folder} yet; unfed-console compare makes one.")
         return 0
     rows = [
         [
@@ -43,9 +42,7 @@ def listing(limit: int, everything: bool, json: bool) -> int:
         ]
         for each in found
     ]
-    print(
-        table(["run", "started (UTC)", "status", "profile", "model", "prompts", "ok", "variants"], rows, right=(5, 6))
-    )
+    emit(table(["run", "started (UTC)", "status", "profile", "model", "prompts", "ok", "variants"], rows, right=(5, 6)))
     return 0
 
 
@@ -68,14 +65,13 @@ def show(run: str, check: bool, json: bool) -> int:
         if not faults:
             click.echo(f"{record.run_id} is a valid {record.schema} record", err=True)
     if json:
-        from ..results.files import write_output
         from ..results.record import to_json
 
-        write_output("-", to_json(record))
+        emit_bytes(to_json(record))
     elif not check:
         from .report import report
 
-        print(report(record))
+        emit(report(record))
     return 1 if faults else 0
 
 
@@ -99,7 +95,7 @@ def export(names: tuple[str, ...], everything: bool, kind: str | None, out: str,
     from ..results.store import Store
 
     if columns:
-        print(
+        emit(
             table(["column", "type", "meaning"], [[name, of.__name__, about] for name, (of, about) in COLUMNS.items()])
         )
         return 0
@@ -111,7 +107,10 @@ def export(names: tuple[str, ...], everything: bool, kind: str | None, out: str,
     wanted = [each.run_id for each in store.summaries()] if everything else list(names) or ["last"]
     if not wanted:
         raise click.UsageError("No run is stored yet.")
-    write_output(out, write([store.load(each) for each in dict.fromkeys(wanted)], chosen))
-    if out != "-":
+    data = write([store.load(each) for each in dict.fromkeys(wanted)], chosen)
+    if out == "-":
+        emit_bytes(data)
+    else:
+        write_output(out, data)
         click.echo(f"wrote {out}", err=True)
     return 0

@@ -219,7 +219,7 @@ class Fleet:
 
     async def ask(self, query: Query, timeout: float) -> AsyncIterator[Event]:
         """The events of one query, ending with `Finished` or `Failed`, whatever happens."""
-        if (failure := self.broken or self._unfit()) is not None:
+        if (failure := self.unfit()) is not None:
             yield Failed(error=failure)
             return
         events: asyncio.Queue[Event | _Verdict] = asyncio.Queue()
@@ -273,8 +273,10 @@ class Fleet:
             trace=Trace(links=tuple(links), rounds=rounds), contributions=contributions, views=views, silent=silent
         )
 
-    def _unfit(self) -> Failure | None:
-        """A party that is not there to answer."""
+    def unfit(self) -> Failure | None:
+        """Why the fleet cannot answer at present, if it cannot."""
+        if self.broken is not None:
+            return self.broken
         for member in self._members.values():
             if member.state.health in ("lost", "hung", "stopped"):
                 kind = "party-hung" if member.state.health == "hung" else "party-lost"
@@ -321,7 +323,8 @@ class Fleet:
         await old.leave(GRACE)
         await self._launch(name)
         await self._join([name])
-        self.broken = self._unfit()
+        self.broken = None
+        self.broken = self.unfit()
 
     def _set(self, member: Member, health: str, note: str = "") -> None:
         member.state.health, member.state.note = health, note  # type: ignore[assignment]

@@ -17,6 +17,7 @@ from unfed.plugins import Array, Failure, UnfedError
 
 MAX_FRAME = 256 << 20
 MAX_HEADER = 4 << 20
+MAX_DIMENSIONS = 16
 LENGTH = 4
 _ALIGN = 16
 
@@ -41,6 +42,13 @@ SIZES = {
 """Element types that travel, by torch's names, with their size in bytes."""
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Shape = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)
+]
+
+
 class Header(msgspec.Struct, array_like=True, frozen=True):
     """What stands before the arrays.
 
@@ -54,13 +62,13 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     """
 
     kind: Annotated[int, msgspec.Meta(ge=CALL, le=ROUND)]
-    id: int = 0
-    name: str = ""
-    query: str = ""
-    depth: int = 0
-    sent: float = 0.0
+    id: Count = 0
+    name: Name = ""
+    query: Name = ""
+    depth: Count = 0
+    sent: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     fields: dict[str, Any] = {}
-    arrays: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+    arrays: tuple[tuple[str, str, Shape], ...] = ()
     failure: Failure | None = None
 
 
@@ -85,17 +93,24 @@ class Frame(NamedTuple):
         return {name: Array(dtype, shape, bytes(self.arrays[name])) for name, dtype, shape in self.header.arrays}
 
 
+def _no_extension(code: int, data: memoryview) -> Any:
+    raise ValueError(f"a value of the unknown type {code}")
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Header).decode
+_decode = msgspec.msgpack.Decoder(Header, ext_hook=_no_extension).decode
 
 
 def encode(header: Header, arrays: Iterable[memoryview] = ()) -> list[bytes | memoryview]:
     """Pieces that make up the frame when written one after the other.
 
     Raises:
-        UnfedError: the frame is larger than `MAX_FRAME`.
+        UnfedError: the frame is larger than `MAX_FRAME`, or a field is of a type that does not travel.
     """
-    head = _encode(header)
+    try:
+        head = _encode(header)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UnfedError(f"a field of {header.name!r} does not travel: {error}", kind="role") from None
     pieces: list[bytes | memoryview] = []
     length = 4 + len(head)
     for array in arrays:
@@ -145,14 +160,16 @@ def decode(body: bytearray | bytes) -> Frame:
         if name in arrays or name in header.fields:
             raise ValueError(f"the name {name[:32]!r} stands twice")
         for extent in shape:
-            if extent < 0:
-                raise ValueError("a negative extent")
-            size *= extent
+            size *= extent or 1
+        if size > MAX_FRAME:  # also where an extent is 0: such a shape would overflow elsewhere
+            raise ValueError(f"the array {name[:32]!r} is too large")
         start = end + -end % _ALIGN
-        end = start + size
+        end = start + (0 if 0 in shape else size)
         if end > len(view):
             raise ValueError(f"the array {name[:32]!r} reaches beyond the frame")
         arrays[name] = view[start:end]
+        if dtype == "bool" and bytes(arrays[name]).translate(None, b"\0\1"):
+            raise ValueError(f"the array {name[:32]!r} holds what is neither true nor false")
     if end != len(view):
         raise ValueError(f"{len(view) - end} bytes that belong to nothing")
     return Frame(header, arrays, view, LENGTH + len(view))
@@ -177,11 +194,15 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
     """Element type, shape and bytes of a torch tensor or numpy array (no copy where it is contiguous)."""
     shape = tuple(value.shape)
     dtype = str(value.dtype).rpartition(".")[2]
-    if dtype not in SIZES:
-        raise TypeError(f"elements of type {dtype} do not travel; use one of {', '.join(SIZES)}")
+    if dtype not in SIZES or len(shape) > MAX_DIMENSIONS:
+        raise UnfedError(
+            f"an array of {len(shape)} dimensions of {dtype} does not travel",
+            kind="role",
+            hint=f"at most {MAX_DIMENSIONS} dimensions of {', '.join(SIZES)}",
+        )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        flat = value.detach().cpu().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
     else:
         import numpy as np
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import sys
 import tempfile
 from pathlib import Path
 
@@ -36,15 +35,11 @@ def check_output(path: str) -> None:
 
 
 def write_output(path: str, data: bytes) -> None:
-    """Put `data` into `path`: a reader sees the old file or the new one, never a part. `-` is standard output.
+    """Put `data` into `path`: a reader sees the old file or the new one, never a part.
 
     Raises:
         UnfedError: it cannot be written; an earlier file is as it was.
     """
-    if path == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        return
     target = Path(path)
     try:
         if _special(target):

@@ -97,7 +97,10 @@ def choose_backends(names: Sequence[str], profile: Profile | None, host: PluginH
     chosen = list(names) or list(profile.backends if profile else ())
     if not chosen:
         known = ", ".join(host.backends())
-        raise UnfedError("no backend is chosen", hint=f"--profile demo chooses some; --backend takes {known or 'none: none is installed'}")
+        raise UnfedError(
+            "no backend is chosen",
+            hint=f"--profile demo chooses some; --backend takes {known or 'none: none is installed'}",
+        )
     backends = [host.backend(name) for name in chosen]
     for backend in backends:
         if missing := backend.missing():

@@ -58,7 +58,7 @@ class Session:
         stale = [
             id_
             for id_, fleet in self._fleets.items()
-            if fleet.broken or ((id_ in needed or not keep) and self._made_for[id_] != needed.get(id_))
+            if fleet.unfit() or ((id_ in needed or not keep) and self._made_for[id_] != needed.get(id_))
         ]
         await asyncio.gather(*(self._drop(id_) for id_ in stale))
         missing = [variant for variant in request.variants if variant.id not in self._fleets]

@@ -121,6 +121,7 @@ class Supervisor:
         self._request = request
         self._session = session
         self._stop = asyncio.Event()
+        self._attached: set[asyncio.StreamWriter] = set()
 
     async def serve(self, watch: Watcher, ready: Callable[[], None]) -> None:
         """Bring the fleets up, call `ready`, and serve until told to stop (by `stop`, SIGINT or SIGTERM).
@@ -152,6 +153,8 @@ class Supervisor:
             listener.close()
             self._path.unlink(missing_ok=True)
             await self._session.close()
+            for writer in self._attached:
+                writer.close()
 
     def status(self) -> Status:
         return Status(
@@ -166,6 +169,7 @@ class Supervisor:
         """One attached console. When it goes, its run is interrupted."""
         interrupted = asyncio.Event()
         running: asyncio.Task[object] | None = None
+        self._attached.add(writer)
 
         def say(message: msgspec.Struct) -> None:
             if not writer.is_closing():
@@ -189,6 +193,7 @@ class Supervisor:
             say(Refused(Failure(kind="protocol", message=f"not an order: {error}")))
         finally:
             interrupted.set()
+            self._attached.discard(writer)
             if running is not None:
                 await asyncio.gather(running, return_exceptions=True)
             with contextlib.suppress(OSError):

@@ -200,7 +200,9 @@ class ScriptedSession:
         text, ids = "".join(text for _, text in pieces), [token for token, _ in pieces]
         phases = {"prefill": 0.0123, "decode": 0.0124}
         offline = 0.214 if result.mode == "simulated" else 0.0
-        tell(Finished(answer=Answer(text=text, token_ids=tuple(ids)), total=0.0247, first_token=0.0123, offline=offline))
+        tell(
+            Finished(answer=Answer(text=text, token_ids=tuple(ids)), total=0.0247, first_token=0.0123, offline=offline)
+        )
         result.answer = AnswerInfo(text=text, token_ids=ids)
         result.seconds = Seconds(
             setup=PLAN_SECONDS.get(result.backend, 0.5),

@@ -43,7 +43,7 @@ def standing(column: Column, now: float) -> tuple[str, Tone]:
             doing = list(column.open)[-1] if column.open else "answering"
             return (f"{clean_line(doing)} · {counted}", "accent")
         case "done":
-            return (f"done · {counted}", "good")
+            return (f"simulated · {counted}", "poor") if column.mode == "simulated" else (f"done · {counted}", "good")
         case "failed":
             return (KINDS[column.error.kind] if column.error else "failed", "bad")
         case "cancelled":
@@ -54,8 +54,11 @@ def answer(column: Column, difference: int | None) -> Line:
     """The answer so far; from the first token that differs from the reference on, in the tone of a difference."""
     texts = [clean(piece.text) for piece in column.pieces]
     whole = clean(column.result.answer.text) if column.result is not None and column.result.answer is not None else None
-    if whole is not None and "".join(texts) != whole:
-        return ((whole, "plain"),)  # pieces that do not add up to the answer are not shown as if they did
+    adds_up = whole is None or "".join(texts) == whole
+    blank = next((index for index, text in enumerate(texts) if text.strip()), len(texts))
+    texts = ["" if index < blank else text.lstrip() if index == blank else text for index, text in enumerate(texts)]
+    if whole is not None and not adds_up:
+        return ((whole.lstrip(), "plain"),)  # pieces that do not add up to the answer are not shown as if they did
     if difference is None or difference >= len(texts):
         return (("".join(texts), "plain"),) if texts else ()
     return (("".join(texts[:difference]), "plain"), ("".join(texts[difference:]), "poor"))

@@ -10,7 +10,7 @@ from unfed.plugins import Backend, Failure, Plan
 from unfed.plugins.host import Unavailable
 
 from .badges import Badge, badge
-from .text import Line, Span, clean_line, shorten
+from .text import Line, clean_line, shorten
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from ..columns import Column
 from . import numbers, promises
 from .grid import Cell, grid, section, table
-from .text import Line, Span, clean_line
+from .text import Line, Span, Tone, clean_line
 
 WIDE = 64
 """From this width on, figures stand in three groups instead of two."""
+
+WIDE_WORDS = {"as plain": "tokens as plain"}
+NARROW_WORDS = {"first token": "first", "logit error": "Δ logit", "mean KL": "KL"}
 
 
 def times(column: Column, now: float) -> list[Cell]:
@@ -34,19 +37,19 @@ def traffic(column: Column) -> list[Cell]:
 
 def quality(column: Column, label: str | None, reference: bool) -> list[Cell]:
     """Fidelity to the reference (which this column itself may be), and whether the answer is the label."""
-    cells: list[Cell] = []
     result = column.result
+    cells: list[Cell]
     if result is None or result.status != "ok":
-        cells = [("fidelity", numbers.NOTHING, "plain")]
+        cells = [("as plain", numbers.NOTHING, "plain")]
     elif reference:
-        cells = [("fidelity", "the reference", "plain")]
+        cells = [("as plain", "itself", "plain")]
     elif result.fidelity.reference is None:
-        cells = [("fidelity", shortest(result.fidelity.reason), "dim")]
+        cells = [("as plain", shortest(result.fidelity.reason), "dim")]
     else:
         same = result.fidelity.token_agreement
-        tone = "plain" if same is None else "good" if same == 1 else "poor"
+        tone: Tone = "plain" if same is None else "good" if same == 1 else "poor"
         cells = [
-            (f"tokens as {result.fidelity.reference}", numbers.percent(same), tone),  # type: ignore[list-item]
+            (f"as {clean_line(result.fidelity.reference)}", numbers.percent(same), tone),
             ("mean KL", numbers.error(result.fidelity.mean_kl), "plain"),
             ("logit error", numbers.error(result.fidelity.max_logit_error), "plain"),
         ]
@@ -65,12 +68,13 @@ def figures(column: Column, now: float, width: int, label: str | None = None, *,
     """All figures as a grid: three groups where there is room, else two with fidelity below."""
     cost, wire, faith = times(column, now), traffic(column), quality(column, label, reference)
     if width >= WIDE:
-        return grid((cost, wire, faith), width)
-    cost = [(name.replace("first token", "first"), value, tone) for name, value, tone in cost]
+        wide = [(WIDE_WORDS.get(name, name), value, tone) for name, value, tone in faith]
+        return grid((cost, wire, wide), width)
+    narrow = [(NARROW_WORDS.get(name, name), value, tone) for name, value, tone in cost + faith]
+    cost, faith = narrow[: len(cost)], narrow[len(cost) :]
     half = (len(faith) + 1) // 2
-    if len(faith) == 1:
-        return [*grid((cost, wire), width), *grid((faith,), width)]
-    return [*grid((cost, wire), width), *grid((faith[:half], faith[half:]), width)]
+    below = (faith[:half], faith[half:]) if len(faith) > 1 else (faith,)
+    return [*grid((cost, wire), width, gap=2), *grid(below, width, gap=2)]
 
 
 def shares(column: Column, width: int) -> list[Line]:
@@ -115,7 +119,7 @@ def below(column: Column, width: int) -> list[Line]:
     """Everything that scrolls below the figures, section by section."""
     out: list[Line] = []
     if column.guarantee:
-        out += [section("promises", width), *promises.lines(column.guarantee, width)]
+        out += [section("promises", width), *promises.lines(column.guarantee, width, column.mode)]
     if rows := shares(column, width):
         title = "who sees what, who earns what" if column.result is not None else "who sees what"
         out += [(), section(title, width), *rows]

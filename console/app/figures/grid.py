@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from .text import Line, Span, Tone, shorten
 
 Cell = tuple[str, str, Tone]
@@ -55,3 +57,24 @@ def _spread(row: Sequence[Span], widths: Sequence[int], grow: int) -> list[Span]
         spans += [("  ", "plain")] if index else []
         spans.append((text.rjust(width) if index > grow else text.ljust(width), tone))
     return spans
+
+
+class Heading(msgspec.Struct, frozen=True):
+    """A column of a live table. `least` keeps it from jumping when a number grows; numbers stand at the right."""
+
+    title: str
+    least: int = 0
+    number: bool = False
+
+    def fit(self, text: str, width: int) -> str:
+        return text.rjust(width) if self.number else text.ljust(width)
+
+
+def widths(heads: Sequence[Heading], rows: Sequence[Sequence[Span]]) -> list[int]:
+    """How wide each column must be for its title and every cell."""
+    return [
+        max(head.least, len(head.title), *(len(row[index][0]) for row in rows))
+        if rows
+        else max(head.least, len(head.title))
+        for index, head in enumerate(heads)
+    ]

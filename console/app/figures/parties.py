@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ...fleet.state import Health, PartyState
 from . import numbers
+from .grid import Heading
 from .text import Span, Tone, clean_line
 
 HEALTH: dict[Health, tuple[str, Tone]] = {
@@ -20,21 +21,20 @@ HEALTH: dict[Health, tuple[str, Tone]] = {
 Key = tuple[str, str]
 """Variant and party."""
 
-HEADS: tuple[tuple[str, int, bool], ...] = (
-    # title, least width, number
-    ("variant", 9, False),
-    ("party", 9, False),
-    ("health", 10, False),
-    ("pid", 7, True),
-    ("CPU", 5, True),
-    ("PSS", 8, True),
-    ("in", 8, True),
-    ("out", 8, True),
-    ("RSS", 8, True),
-    ("×", 2, True),
-    ("role", 8, False),
+HEADS: tuple[Heading, ...] = (
+    Heading("variant"),
+    Heading("party"),
+    Heading("health", 10),
+    Heading("pid", 5, number=True),
+    Heading("CPU", 4, number=True),
+    Heading("PSS", 7, number=True),
+    Heading("in", 7, number=True),
+    Heading("out", 7, number=True),
+    Heading("RSS", 7, number=True),
+    Heading("×", 1, number=True),
+    Heading("role"),
 )
-"""In the order of their worth: at 80 columns the last ones are reached by scrolling."""
+"""In the order of their worth: where it is narrow, the last ones are reached by scrolling."""
 
 
 def row(party: PartyState) -> tuple[Span, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .numbers import NOTHING, seconds
+from ...results.record import Seconds
+from .numbers import NOTHING
+from .numbers import seconds as number
 from .text import Line, Span, Tone, length
 
 KINDS: tuple[tuple[str, str, Tone], ...] = (("setup", "░", "dim"), ("offline", "▒", "fair"), ("online", "█", "accent"))
@@ -35,18 +37,39 @@ def bar(parts: Sequence[float], width: int) -> Line:
     return tuple(spans) if spans else (("·" * width, "dim"),)
 
 
-def legend(parts: Sequence[float], width: int) -> list[Line]:
-    """What the textures mean and how long each took: one line where it fits, else words above numbers."""
-    numbers = [seconds(value) if value > 0 else NOTHING for value in parts]
-    for gap in ("    ", "   ", "  "):
-        spans: list[Span] = []
-        for (kind, sign, tone), number in zip(KINDS, numbers, strict=True):
-            spans += [(gap, "plain")] if spans else []
-            spans += [(sign, tone), (f" {kind} ", "dim"), (number, "plain")]
-        if length(tuple(spans)) <= width:
-            return [tuple(spans)]
+def spent(seconds: Seconds) -> tuple[float, float, float]:
+    """The bar's parts: setup, offline and online."""
+    return seconds.setup, seconds.offline, seconds.total
+
+
+def fits(parts: Sequence[float], width: int) -> bool:
+    """Whether the legend fits on one line."""
+    return length(_long(parts, " ")) <= width
+
+
+def legend(parts: Sequence[float], width: int, long: bool) -> list[Line]:
+    """What the textures mean and how long each took: on one line, else words above numbers."""
+    if long:
+        return [
+            next(
+                (line for gap in ("    ", "   ", "  ") if length(line := _long(parts, gap)) <= width), _long(parts, " ")
+            )
+        ]
     step = max(9, width // 3)
     above: list[Span] = []
     for kind, sign, tone in KINDS:
         above += [(sign, tone), (f" {kind}".ljust(step - 1), "dim")]
-    return [tuple(above), (("".join(f"  {number}".ljust(step) for number in numbers).rstrip(), "plain"),)]
+    below = "".join(f"  {_number(value)}".ljust(step) for value in parts).rstrip()
+    return [tuple(above), ((below, "plain"),)]
+
+
+def _long(parts: Sequence[float], gap: str) -> Line:
+    spans: list[Span] = []
+    for (kind, sign, tone), value in zip(KINDS, parts, strict=True):
+        spans += [(gap, "plain")] if spans else []
+        spans += [(sign, tone), (f" {kind} ", "dim"), (_number(value), "plain")]
+    return tuple(spans)
+
+
+def _number(value: float) -> str:
+    return number(value) if value > 0 else NOTHING

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from ...results.record import Record, Result
 from . import numbers
 from .badges import badge
-from .grid import section, table
+from .grid import Heading, section, table
 from .text import Line, Span, Tone, clean_line, names
 
 if TYPE_CHECKING:
     from ...results.tables import Summary
 
-HEADS: tuple[tuple[str, int, bool], ...] = (
-    ("started", 16, False),
-    ("profile", 8, False),
-    ("ok", 4, True),
-    ("failed", 6, True),
-    ("prompts", 7, True),
-    ("variants", 20, False),
-    ("run", 12, False),
+HEADS: tuple[Heading, ...] = (
+    Heading("started", 16),
+    Heading("profile"),
+    Heading("ok", 2, number=True),
+    Heading("failed", number=True),
+    Heading("prompts", number=True),
+    Heading("variants"),
+    Heading("run"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from typing import ClassVar
 
 from textual import on
 from textual.containers import Horizontal
@@ -12,7 +13,8 @@ from textual.widgets import Static
 
 from ..actions import bindings
 from ..figures.choice import ways
-from ..figures.text import Line, clean_line
+from ..figures.layout import layout
+from ..figures.text import Line, Span, clean_line, shorten
 from ..palette import Entry
 from ..widgets.column_panel import ColumnPanel, Facts
 from ..widgets.lines import content, styled
@@ -25,6 +27,9 @@ class CompareScreen(Page):
 
     mode = "compare"
     BINDINGS = bindings("compare")
+    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (34, "-tall")]
+
+    _was_running = False
 
     def body(self) -> Iterable[Widget]:
         yield Horizontal(id="columns")
@@ -47,6 +52,9 @@ class CompareScreen(Page):
 
     def paint(self) -> None:
         board, app = self.unfed.board, self.unfed
+        if board.running != self._was_running:
+            self._was_running = board.running
+            self.refresh_bindings()
         self._frame_prompt()
         holder = self.query_one("#columns", Horizontal)
         panels = {panel.variant: panel for panel in holder.query(ColumnPanel)}
@@ -61,19 +69,21 @@ class CompareScreen(Page):
         if not board.columns:
             self._teach()
             return
+        width = min(panel.inner for panel in panels.values())
+        if not width:
+            self._painted = -1  # they have no size yet: again on the next tick
+            return
         now, label = app.clock(), app.label
-        room = max(3, int(holder.size.height * 0.32))
-        wanted = 2
+        shared = layout(board, now, width, label, room=max(3, holder.size.height // 3))
         for name, panel in panels.items():
-            wanted = max(wanted, panel.wanted(board.columns[name], board.difference(board.columns[name])))
-        for name, panel in panels.items():
-            if not panel.show(board.columns[name], board, now, label, min(room, wanted)):
-                self._painted = -1  # it has no size yet: again on the next tick
+            panel.show(board.columns[name], board, now, label, shared)
 
     def _frame_prompt(self) -> None:
         box = self.query_one(PromptBox)
         mode, rest = ways(self.unfed.choice)
-        box.border_title = styled([("prompt", "strong")])
+        asked = clean_line(self.unfed.board.prompt)
+        title: list[Span] = [("asked ", "dim"), (shorten(asked, max(20, self.size.width - 16)), "plain")]
+        box.border_title = styled(title if asked else [("prompt", "strong")])
         box.border_subtitle = styled([*mode, ("  ", "plain"), *rest])
 
     def _teach(self) -> None:
@@ -97,6 +107,11 @@ class CompareScreen(Page):
                 yield Entry(f"{name}: Cancel", "Cancel this query; the others go on.", partial(self.unfed.cancel, name))
 
     # what keys and palette do
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Stopping is offered while there is something to stop; escape goes to the prompt otherwise."""
+        idle = not self.unfed.board.running and isinstance(self.focused, PromptBox)
+        return not (action == "stop" and idle)
 
     @on(PromptBox.Sent)
     def ask(self, message: PromptBox.Sent) -> None:

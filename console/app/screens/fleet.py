@@ -53,7 +53,7 @@ class FleetScreen(Page):
         if empty:
             self._teach()
         else:
-            self.query_one(PartyTable).show(parties)
+            self.query_one(PartyTable).show_parties(parties)
 
     def _teach(self) -> None:
         start, compare = self.unfed.keys_of("fleet.start"), self.unfed.keys_of("app.compare")
@@ -69,7 +69,7 @@ class FleetScreen(Page):
 
     @on(DataTable.RowHighlighted)
     def _moved(self) -> None:
-        if self.query_one(PartyTable).selected() != self._log_of:
+        if self.query_one(PartyTable).party != self._log_of:
             self._read_log()
 
     def _look(self) -> None:
@@ -79,7 +79,7 @@ class FleetScreen(Page):
         self._read_log()
 
     def _read_log(self) -> None:
-        if self.is_current and (key := self.query_one(PartyTable).selected()) is not None:
+        if self.is_current and (key := self.query_one(PartyTable).party) is not None:
             self._tail(key)
 
     @work(thread=True, exclusive=True, group="log", exit_on_error=False)
@@ -98,7 +98,7 @@ class FleetScreen(Page):
     # keys
 
     def action_kill(self) -> None:
-        if (key := self.query_one(PartyTable).selected()) is not None:
+        if (key := self.query_one(PartyTable).party) is not None:
             self._ask_kill(key)
 
     @work(exit_on_error=False)
@@ -116,7 +116,7 @@ class FleetScreen(Page):
             self.unfed.tell_party("kill", key)
 
     def action_restart(self) -> None:
-        if (key := self.query_one(PartyTable).selected()) is not None:
+        if (key := self.query_one(PartyTable).party) is not None:
             self.unfed.tell_party("restart", key)
 
     def action_start(self) -> None:

@@ -14,12 +14,13 @@ from ...results.tables import Summary
 from ..actions import bindings
 from ..figures.runs import HEADS, detail, row
 from ..figures.text import Line
-from ..widgets.lines import cell, content, head
+from ..widgets.lines import content
+from ..widgets.live_table import LiveTable
 from .page import Page
 from .read import Read
 
 
-class RunTable(DataTable[object]):
+class RunTable(LiveTable):
     BINDINGS = bindings("runs", "open")
     HELP = (
         "Saved runs, the latest first. Enter shows every result of one; e writes it as JSON, c its results as CSV, "
@@ -34,18 +35,13 @@ class RunsScreen(Page):
     period = 0.5
     BINDINGS = bindings("runs", "json", "csv", "reload")
 
-    _runs: Sequence[Summary] = ()
-
     def body(self) -> Iterable[Widget]:
-        yield RunTable(id="runs", cursor_type="row", cell_padding=1)
+        yield RunTable(HEADS, id="runs")
         yield Static(id="no-runs", markup=False)
 
     def on_mount(self) -> None:
         super().on_mount()
-        table = self.query_one(RunTable)
-        for title, width, number in HEADS:
-            table.add_column(head(title, width, number), key=title)
-        table.focus()
+        self.query_one(RunTable).focus()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -62,11 +58,7 @@ class RunsScreen(Page):
 
     def _show(self, runs: Sequence[Summary]) -> None:
         table = self.query_one(RunTable)
-        if [run.run_id for run in runs] != [run.run_id for run in self._runs] or not table.row_count:
-            self._runs = runs
-            table.clear()
-            for run in runs:
-                table.add_row(*map(cell, row(run), HEADS), key=run.run_id)
+        table.show({run.run_id: row(run) for run in runs})
         table.display = bool(runs)
         self.query_one("#no-runs").display = not runs
         key = self.unfed.keys_of("app.compare")
@@ -78,8 +70,7 @@ class RunsScreen(Page):
 
     @property
     def selected(self) -> str | None:
-        place = self.query_one(RunTable).cursor_row
-        return self._runs[place].run_id if 0 <= place < len(self._runs) else None
+        return self.query_one(RunTable).selected()
 
     @on(DataTable.RowSelected)
     def action_open(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -11,6 +13,7 @@ from ..board import Board
 from ..columns import Column
 from ..figures import answer, facts, phases
 from ..figures.badges import badge, reason_simulated
+from ..figures.layout import Layout
 from ..figures.text import Line, clean_line, shorten
 from .lines import Lines, content, styled
 
@@ -47,40 +50,29 @@ class ColumnPanel(Vertical):
 
     @property
     def inner(self) -> int:
-        """Characters across that text has, the facts' scrollbar left out."""
-        return max(12, self.content_size.width - 1)
+        """Characters across."""
+        return self.content_size.width
 
-    def wanted(self, column: Column, difference: int | None) -> int:
-        """Rows that the answer would fill."""
-        if column.error is not None:
-            rows = len(answer.failure(column.error, self.inner)) + (1 if column.pieces else 0)
-        else:
-            rows = 0
-        text = "".join(text for text, _ in answer.answer(column, difference))
-        return rows + (answer.height(text, self.inner) if text or not rows else 0)
-
-    def show(self, column: Column, board: Board, now: float, label: str | None, rows: int) -> bool:
-        """Draw `column`; `rows` is the height that all columns give to their answers. False before it has a size."""
-        if not self.content_size.width:
-            return False
+    def show(self, column: Column, board: Board, now: float, label: str | None, layout: Layout) -> None:
+        """Draw `column`; `layout` is what all columns share."""
         width = self.inner
-        word, tone = answer.standing(column, now)
         head = "≈ " if column.mode == "simulated" else ""
         self.border_title = styled([(f"{head}{clean_line(column.variant)}", "strong")])
-        self.border_subtitle = styled([(word, tone)])
+        self.border_subtitle = styled([answer.standing(column, now)])
         self.set_class(column.live, "-live")
         self.set_class(column.stage == "failed", "-failed")
         self.set_class(column.mode == "simulated", "-simulated")
-        self.query_one(".badge", Lines).show(self._badge(column, width))
-        self._show_answer(column, board, now, rows)
-        spent = column.seconds(now)
-        parts = (spent.setup, spent.offline, spent.total)
-        self.query_one(".phases", Lines).show([phases.bar(parts, width), *phases.legend(parts, width)])
-        self.query_one(".figures", Lines).show(
-            facts.figures(column, now, width, label, reference=board.reference() is column)
-        )
+        self._part(".badge", self._badge(column, width), layout.badge)
+        self._show_answer(column, board, now, layout.answer)
+        parts = phases.spent(column.seconds(now))
+        legend = phases.legend(parts, width, layout.long_legend)
+        self._part(".phases", [phases.bar(parts, width), *legend], 1 + len(legend))
+        reference = board.reference() is column
+        self._part(".figures", facts.figures(column, now, width, label, reference=reference), layout.figures)
         self.query_one(".below", Lines).show(facts.below(column, width - 1))
-        return True
+
+    def _part(self, selector: str, lines: Sequence[Line], rows: int) -> None:
+        self.query_one(selector, Lines).show([*lines, *[()] * (rows - len(lines))])
 
     @staticmethod
     def _badge(column: Column, width: int) -> list[Line]:
@@ -101,9 +93,9 @@ class ColumnPanel(Vertical):
         if spans:
             lines.append((*spans, ("▍", "accent")) if column.stage == "answering" else spans)
         if column.error is not None:
-            lines += answer.failure(column.error, self.inner)
+            lines += answer.failure(column.error, self.inner - 1)
         elif column.problem is not None:
-            lines += answer.failure(column.problem, self.inner)
+            lines += answer.failure(column.problem, self.inner - 1)
         elif not spans:
             hint = answer.waiting(column, now) or (column.title if column.stage == "idle" else "")
             lines.append(((clean_line(hint), "dim"),))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.text import Text
 from textual.content import Content
 from textual.widgets import Static
 
@@ -32,17 +31,6 @@ def styled(spans: Iterable[Span]) -> Content:
 def content(lines: Sequence[Line]) -> Content:
     """Several lines."""
     return Content("\n").join([styled(line) for line in lines])
-
-
-def head(title: str, width: int, number: bool) -> Text:
-    """The heading of a table's column, over what stands below it."""
-    return Text(title.rjust(width) if number else title, style="dim")
-
-
-def cell(span: Span, column: tuple[str, int, bool]) -> Content:
-    """A table's cell; numbers stand at the right."""
-    text, tone = span
-    return styled([(text.rjust(column[1]) if column[2] else text, tone)])
 
 
 class Lines(Static):

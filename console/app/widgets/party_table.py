@@ -1,18 +1,15 @@
-"""The live table of parties; only cells that changed are drawn again."""
+"""The live table of parties."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from textual.widgets import DataTable
-
 from ...fleet.state import PartyState
 from ..figures.parties import HEADS, Key, ordered, row
-from ..figures.text import Span
-from .lines import cell, head
+from .live_table import LiveTable
 
 
-class PartyTable(DataTable[object]):
+class PartyTable(LiveTable):
     """One row a party, keyed `variant/party`."""
 
     HELP = (
@@ -23,34 +20,14 @@ class PartyTable(DataTable[object]):
     )
 
     def __init__(self) -> None:
-        super().__init__(id="parties", cursor_type="row", zebra_stripes=False, cell_padding=1)
-        self._rows: dict[Key, tuple[Span, ...]] = {}
+        super().__init__(HEADS, id="parties")
+        self._keys: dict[str, Key] = {}
 
-    def on_mount(self) -> None:
-        for title, width, number in HEADS:
-            self.add_column(head(title, width, number), key=title)
+    def show_parties(self, parties: Mapping[Key, PartyState]) -> None:
+        self._keys = {"/".join(key): key for key in ordered(parties)}
+        self.show({name: row(parties[key]) for name, key in self._keys.items()})
 
-    def show(self, parties: Mapping[Key, PartyState]) -> None:
-        """Bring the table up to date; a changed set of parties keeps the cursor on the same party."""
-        keys = ordered(parties)
-        if keys != list(self._rows):
-            chosen = self.selected()
-            self.clear()
-            self._rows = {}
-            for key in keys:
-                self._rows[key] = row(parties[key])
-                self.add_row(*map(cell, self._rows[key], HEADS), key="/".join(key))
-            if chosen in self._rows:
-                self.move_cursor(row=keys.index(chosen))
-            return
-        for key in keys:
-            fresh = row(parties[key])
-            for old, new, column in zip(self._rows[key], fresh, HEADS, strict=True):
-                if old != new:
-                    self.update_cell("/".join(key), column[0], cell(new, column), update_width=True)
-            self._rows[key] = fresh
-
-    def selected(self) -> Key | None:
+    @property
+    def party(self) -> Key | None:
         """The party under the cursor."""
-        keys = list(self._rows)
-        return keys[self.cursor_row] if 0 <= self.cursor_row < len(keys) else None
+        return self._keys.get(self.selected() or "")

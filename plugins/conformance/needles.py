@@ -1,0 +1,128 @@
+"""What to look for in a view: a secret in every form that we know how to recognise.
+
+Sequences of token ids are searched in windows long enough that chance does not make them: three ids where the
+vocabulary is large, more where it is small. A window that repeats or merely counts is too common to prove anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+BITS = 32
+"""Windows of ids hold at least this much information."""
+_CHUNK = 8
+"""Consecutive values of a row that identify it when searched as raw bytes."""
+
+
+class Needles(msgspec.Struct):
+    """Forms of one asset, each under the name that a report uses.
+
+    Attributes:
+        raw: runs of bytes.
+        words: casefolded letters and digits, to be found in texts put together from pieces.
+        spelled: ids written out as decimals.
+        windows: [n, k] consecutive ids or characters, to be found in streams of numbers.
+        rows: [n, width] vectors, to be found in arrays up to scale; `shift` says up to a constant, too.
+    """
+
+    raw: list[tuple[str, bytes]] = []
+    words: list[tuple[str, str]] = []
+    spelled: list[tuple[str, re.Pattern[bytes]]] = []
+    windows: list[tuple[str, Integers]] = []
+    rows: list[tuple[str, Floats, bool]] = []
+
+    def add_words(self, what: str, words: Iterable[str]) -> None:
+        """Text, by its distinctive words."""
+        for word in words:
+            for form, data in _spellings(word):
+                self.raw.append((f"{what} as {form}", data))
+            self.words.append((f"{what} in pieces", word.casefold()))
+            for form in {word, word.upper()}:
+                letters = np.array([[ord(letter) for letter in form]], dtype=np.int64)
+                self.windows.append((f"{what} as character codes", letters))
+
+    def add_ids(self, what: str, ids: Sequence[int], vocab: int) -> bool:
+        """Token ids, in windows; False where no window is distinctive enough to be searched for."""
+        width = max(3, math.ceil(BITS / math.log2(max(2, vocab))))
+        windows = distinctive(ids, width)
+        for window in windows:
+            for name, kind in (("16", "u2"), ("32", "u4"), ("64", "u8")):
+                if window.max() < 2 ** int(name):
+                    for order, end in (("<", "little"), (">", "big")):
+                        data = window.astype(order + kind).tobytes()
+                        self.raw.append((f"{what} as {name}-bit integers ({end}-endian)", data))
+            for name in ("16", "32", "64"):
+                if window.max() < 2 ** {"16": 11, "32": 24, "64": 53}[name]:
+                    data = window.astype(f"<f{int(name) // 8}").tobytes()
+                    self.raw.append((f"{what} as float{name}", data))
+            digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
+            self.spelled.append((f"{what} in decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
+        for window in distinctive(ids, max(6, width)):
+            if window.max() < 256:
+                self.raw.append((f"{what} as bytes", window.astype("u1").tobytes()))
+        if len(windows):
+            self.windows.append((f"{what} as numbers", windows))
+        return bool(len(windows))
+
+    def add_rows(self, rows: Mapping[str, Floats], *, shift: bool = False) -> None:
+        """Vectors such as embedding rows (up to scale) or logits (up to scale and a constant)."""
+        for what, matrix in rows.items():
+            matrix = matrix[np.ptp(matrix, axis=1) > 0]
+            if not len(matrix):
+                continue
+            self.rows.append((what, matrix, shift))
+            for row in matrix:
+                for start in {0, (len(row) - _CHUNK) // 2, len(row) - _CHUNK}:
+                    for form, data in _chunks(row[max(0, start) : max(0, start) + _CHUNK]):
+                        self.raw.append((f"{what} as {form}", data))
+
+
+def distinctive(ids: Sequence[int], width: int) -> Integers:
+    """Windows of `width` consecutive ids [n, width] that hardly come about by chance."""
+    windows = [ids[start : start + width] for start in range(len(ids) - width + 1)]
+    kept = [
+        window
+        for window in windows
+        if len(set(window)) >= max(2, width - 1)
+        and len({b - a for a, b in zip(window, window[1:], strict=False)}) > 1
+        and max(window) >= 32
+    ]
+    return np.array(kept, dtype=np.int64).reshape(-1, width)
+
+
+def _spellings(word: str) -> Iterable[tuple[str, bytes]]:
+    for form in dict.fromkeys((word, word.upper(), word.capitalize())):
+        yield "UTF-8", form.encode()
+        yield "hexadecimal", form.encode().hex().encode()
+        yield "hexadecimal", form.encode().hex().upper().encode()
+    for coding in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        yield coding.upper(), word.encode(coding)
+    yield "reversed UTF-8", word[::-1].encode()
+    for phase in range(3):
+        whole = base64.b64encode(b"\0" * phase + word.encode())
+        yield "base64", whole[math.ceil(phase * 8 / 6) : (phase + len(word.encode())) * 8 // 6]
+
+
+def _chunks(values: Floats) -> Iterable[tuple[str, bytes]]:
+    if not values.any():
+        return
+    yield "float32", values.astype("<f4").tobytes()
+    yield "float64", values.astype("<f8").tobytes()
+    with np.errstate(over="ignore"):
+        half = values.astype("<f2")
+    if np.isfinite(half).all() and half.any():
+        yield "float16", half.tobytes()
+    bits = values.astype("<f4").view("<u4").astype(np.uint64)
+    nearest = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) >> np.uint64(16)
+    yield "bfloat16", nearest.astype("<u2").tobytes()
+    yield "bfloat16", (bits >> np.uint64(16)).astype("<u2").tobytes()

@@ -1,0 +1,150 @@
+"""Canaries: whether any coalition received what the guarantee denies it.
+
+Prompts with canaries are asked of an audited fleet, and every view is searched for them in the forms that `needles`
+lists. Only what came after a first, plain query is searched, so that weights opened at the start prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from ..guarantee import OUTSIDERS, Claim
+from ..models import ModelCard
+from ..plan import Plan
+from ..query import Token
+from .canary import Canary, Planter
+from .haystack import Seen
+from .needles import Needles
+from .search import Finding, search
+
+Views = Mapping[str, Sequence[Seen]]
+"""Process → what it saw of the canaries."""
+
+SEARCHED = ("prompt", "output")
+"""Assets that canaries stand for. Other claims are not tested by this kit."""
+
+
+class Planted(msgspec.Struct, frozen=True):
+    """A canary that was asked, and what was answered."""
+
+    canary: Canary
+    tokens: tuple[Token, ...]
+    text: str
+
+
+class Verdict(msgspec.Struct):
+    """What the search of one guarantee came to, a line each."""
+
+    broken: list[str] = []
+    declared: list[str] = []
+    unsearched: list[str] = []
+    searched: int = 0
+
+
+def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter) -> Verdict:
+    """Search for every asset that a claim keeps from a coalition; and say what those saw that are promised nothing."""
+    verdict = Verdict()
+    open_to = {asset: _exposed(plan, asset) for asset in SEARCHED}
+    for claim in plan.guarantee:
+        coalition = members(plan, claim)
+        if claim.asset not in SEARCHED or claim.property != "confidentiality" or not coalition:
+            continue
+        seen = [each for name in coalition for each in views.get(name, ())]
+        other = "output" if claim.asset == "prompt" else "prompt"
+        needles, missing = look_for(claim.asset, planted, planter, other_is_open=bool(coalition & open_to[other]))
+        found = search(without_tables(seen, planter.card), needles)
+        who = " with ".join(sorted(coalition))
+        if claim.denies:
+            verdict.searched += 1
+            verdict.broken += [
+                f"{claim.asset} is denied to {who} ({claim.basis}), which saw {finding}" for finding in found
+            ]
+            verdict.unsearched += missing
+        elif found:
+            verdict.declared.append(f"{who}: {', '.join(_kinds(found))}")
+    verdict.unsearched = list(dict.fromkeys(verdict.unsearched))
+    return verdict
+
+
+def members(plan: Plan, claim: Claim) -> frozenset[str]:
+    """Processes of a claim's coalition; outsiders have no view."""
+    return frozenset(
+        process for name in claim.against if name not in OUTSIDERS for process in processes_of(plan, name)
+    )
+
+
+def processes_of(plan: Plan, name: str) -> tuple[str, ...]:
+    party = plan.party(name)
+    return party.processes() if party.name == name else (name,)
+
+
+def look_for(
+    asset: str, planted: Sequence[Planted], planter: Planter, *, other_is_open: bool
+) -> tuple[Needles, list[str]]:
+    """Everything that would show `asset`, and what of it cannot be searched for.
+
+    Args:
+        other_is_open: the other asset may be seen, so what both have in common proves nothing.
+    """
+    needles = Needles(raw=[], words=[], spelled=[], windows=[], rows=[])
+    missing: list[str] = []
+    vocab = planter.card.vocab if planter.card else 1 << 16
+    for each in planted:
+        answer = tuple(token.id for token in each.tokens)
+        if asset == "prompt":
+            words = [word for word in each.canary.words if not (other_is_open and word in each.text)]
+            needles.add_words("prompt text", words)
+            ids = each.canary.ids
+            if not (ids and needles.add_ids("prompt token ids", _apart(ids, answer, other_is_open), vocab)):
+                missing.append("prompt token ids (no tokenizer that can be read here, or too few distinct ids)")
+            rows = planter.embeddings(ids)
+            needles.add_rows(rows)
+            if not rows:
+                missing.append("embedding rows (no model of a known family)")
+        else:
+            words = [word for word in each.canary.words if word in each.text and not other_is_open]
+            needles.add_words("answer text", words)
+            if not needles.add_ids("answer token ids", _apart(answer, each.canary.ids, other_is_open), vocab):
+                missing.append("answer token ids (too few, or too repetitive)")
+            logits = [np.frombuffer(token.logits, dtype="<f4") for token in each.tokens if token.logits]
+            needles.add_rows({"logits": np.stack(logits)} if logits else {}, shift=True)
+            if not logits:
+                missing.append("logits (the client reports none)")
+    return needles, missing
+
+
+def without_tables(seen: Iterable[Seen], card: ModelCard | None) -> list[Seen]:
+    """What was seen, without arrays as large as half an embedding: weights on their way, which hold every row anyway."""
+    if card is None:
+        return list(seen)
+    most = card.vocab * card.hidden // 2
+
+    def kept(entry: Seen) -> Seen:
+        small = {name: array for name, array in entry.entry.arrays.items() if np.prod(array.shape, dtype=float) < most}
+        return Seen(entry.party, msgspec.structs.replace(entry.entry, arrays=small))
+
+    return [kept(each) for each in seen]
+
+
+def _exposed(plan: Plan, asset: str) -> frozenset[str]:
+    """Processes that no claim keeps the asset from."""
+    denied = {
+        name
+        for claim in plan.guarantee
+        if claim.asset == asset and claim.property == "confidentiality" and claim.denies
+        for name in members(plan, claim)
+    }
+    return frozenset(set(plan.processes()) - denied)
+
+
+def _apart(ids: tuple[int, ...], other: tuple[int, ...], other_is_open: bool) -> tuple[int, ...]:
+    """`ids` with those that the other asset shows too replaced by ones that break every window."""
+    shown = set(other) if other_is_open else set()
+    return tuple(-1 if each in shown else each for each in ids)
+
+
+def _kinds(found: Iterable[Finding]) -> list[str]:
+    return list(dict.fromkeys(finding.what for finding in found))

@@ -1,0 +1,184 @@
+"""Searches what a coalition saw for a secret: in every message, in what messages add up to, and in shares put together.
+
+What is found was there. What is not found may still be: a secret that is encrypted, compressed, transformed by a
+model's layers, or shared among more messages than are tried here is not recognised. Attacks are for that; see
+docs/write-a-backend.md for the forms and limits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .haystack import Numbers, Placed, Seen, arrays, raw, rows_of, streams, texts
+from .needles import Needles
+
+CLOSE = 5e-3
+"""Largest error of a recognised row, relative to its largest value: coarser than bfloat16, far finer than chance."""
+ALL_PAIRS = 48
+"""Up to this many arrays of one size every pair is tried as two shares; of more, only neighbours and like turns."""
+NEIGHBOURS = 8
+FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
+"""Bits after the point that shared fixed-point numbers are tried with."""
+
+
+class Finding(NamedTuple):
+    """Part of a secret, and where it lay."""
+
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.what} in {self.where}"
+
+
+def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
+    """All findings in what one coalition saw, each kind once per place."""
+    found = dict.fromkeys(_in_messages(seen, needles))
+    if len({each.party for each in seen}) > 1:
+        found |= dict.fromkeys(_in_streams(streams(seen, pooled=True), needles))
+    placed = arrays(seen)
+    for each in placed:
+        found |= dict.fromkeys(_in_rows(each.values, each.where, needles))
+    known = {finding.what for finding in found}
+    for finding in _in_shares(placed, needles):
+        if finding.what not in known:
+            found[finding] = None
+    return list(found)
+
+
+def _in_messages(seen: Sequence[Seen], needles: Needles) -> Iterator[Finding]:
+    for each in seen:
+        for data in raw(each.entry):
+            yield from (Finding(what, each.where) for what, needle in needles.raw if needle in data)
+            yield from (Finding(what, each.where) for what, pattern in needles.spelled if pattern.search(data))
+    for where, text in texts(seen).items():
+        yield from (Finding(what, where) for what, word in needles.words if word in text)
+    yield from _in_streams(streams(seen), needles)
+
+
+def _in_streams(numbers: dict[str, Numbers], needles: Needles) -> Iterator[Finding]:
+    for where, stream in numbers.items():
+        for what, windows in needles.windows:
+            if holds(stream, windows):
+                yield Finding(what, where)
+
+
+def holds(stream: Numbers, windows: Numbers) -> bool:
+    """Whether any of the windows [n, k] stands in `stream` as it is."""
+    width = windows.shape[1]
+    if len(stream) < width:
+        return False
+    last = len(stream) - width + 1
+    for window in windows:
+        places = np.flatnonzero(stream[:last] == window[0])
+        for offset in range(1, width):
+            places = places[stream[places + offset] == window[offset]]
+        if places.size:
+            return True
+    return False
+
+
+def _in_rows(values: Numbers, where: str, needles: Needles) -> Iterator[Finding]:
+    for what, targets, shift in needles.rows:
+        rows = rows_of(values, targets.shape[1])
+        if rows is not None and matches(rows, targets.astype(np.float64), shift):
+            yield Finding(what, where)
+
+
+def matches(rows: Numbers, targets: Numbers, shift: bool = False) -> bool:
+    """Whether any row [n, width] is any target [m, width] up to scale.
+
+    Args:
+        shift: up to a constant too, so that logits are found as log-probabilities and as probabilities.
+    """
+    for candidates in (rows, np.log(rows)) if shift and len(rows) and (rows > 0).all() else (rows,):
+        near, far = _unit(candidates, shift), _unit(targets, shift)
+        cosine = near @ far.T
+        for place, target in np.argwhere(np.abs(cosine) > 1 - 1e-4):
+            sign = np.sign(cosine[place, target])
+            if np.abs(near[place] - sign * far[target]).max() <= CLOSE * np.abs(far[target]).max():
+                return True
+    return False
+
+
+def _unit(rows: Numbers, shift: bool) -> Numbers:
+    if shift:
+        rows = rows - rows.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    units: Numbers = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return units
+
+
+def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
+    """Pairs of arrays of one type and size, added, subtracted and xored; and sums over all parties."""
+    alike: defaultdict[tuple[str, int], list[Placed]] = defaultdict(list)
+    for each in placed:
+        if each.values.size > 1 and each.values.dtype.kind in "fiu":
+            alike[str(each.values.dtype), each.values.size].append(each)
+    for group in alike.values():
+        for one, other in _pairs(group):
+            where = f"{one.where} and {other.where} put together"
+            for form, values in _together(one.values.reshape(-1), other.values.reshape(-1)):
+                for finding in _in_opened(values, where, needles):
+                    yield Finding(f"{finding.what} ({form} of two arrays)", finding.where)
+        parties = {each.party for each in group}
+        if len(parties) > 2:
+            for (where, _), shares in _by_turn(group).items():
+                if {each.party for each in shares} == parties and len(shares) == len(parties):
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        total = sum(each.values.reshape(-1) for each in shares)
+                    for finding in _in_opened(np.asarray(total), f"{where} of all of them", needles):
+                        yield Finding(f"{finding.what} (sum over all parties)", finding.where)
+
+
+def _pairs(group: Sequence[Placed]) -> Iterable[tuple[Placed, Placed]]:
+    if len(group) <= ALL_PAIRS:
+        return itertools.combinations(group, 2)
+    near = [
+        (group[a], group[b]) for a in range(len(group)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(group)))
+    ]
+    like = [pair for shares in _by_turn(group).values() for pair in itertools.combinations(shares, 2)]
+    return near + like
+
+
+def _by_turn(group: Sequence[Placed]) -> dict[tuple[str, int], list[Placed]]:
+    """Arrays that different parties received as the same field of the same message, turn by turn."""
+    turns: defaultdict[tuple[str, int], list[Placed]] = defaultdict(list)
+    for each in group:
+        turns[each.where.replace(f" to {each.party}", ""), each.turn].append(each)
+    return turns
+
+
+def _together(a: Numbers, b: Numbers) -> Iterator[tuple[str, Numbers]]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        yield "sum", a + b
+        yield "difference", a - b
+        if a.dtype.kind == "u":
+            yield "difference", b - a
+        if a.dtype.kind in "iu":
+            yield "xor", a ^ b
+
+
+def _in_opened(values: Numbers, where: str, needles: Needles) -> Iterator[Finding]:
+    """A secret in what shares came to: its bytes, ids at any usual fixed point, and rows."""
+    data = values.tobytes()
+    yield from (Finding(what, where) for what, needle in needles.raw if needle in data)
+    yield from _in_rows(_signed(values), where, needles)
+    if values.dtype.kind in "iu":
+        whole = _signed(values).astype(np.int64)
+        for bits in FRACTIONS:
+            if not (whole & ((1 << bits) - 1)).any():
+                yield from _in_streams({where: whole >> bits}, needles)
+    elif np.isfinite(values).all():
+        nearest = np.rint(values)
+        if np.abs(nearest).max() < 2**53 and np.abs(values - nearest).max() < 1e-2:
+            yield from _in_streams({where: nearest.astype(np.int64)}, needles)
+
+
+def _signed(values: Numbers) -> Any:
+    return values.view(f"i{values.dtype.itemsize}") if values.dtype.kind == "u" else values
