@@ -42,8 +42,10 @@ SIZES = {
 """Element types that travel, by torch's names, with their size in bytes."""
 
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
-Name = Annotated[str, msgspec.Meta(max_length=256)]
+MAX_COUNT = 1 << 48
+MAX_NAME = 256
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Shape = Annotated[
     tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)
 ]
@@ -107,6 +109,8 @@ def encode(header: Header, arrays: Iterable[memoryview] = ()) -> list[bytes | me
     Raises:
         UnfedError: the frame is larger than `MAX_FRAME`, or a field is of a type that does not travel.
     """
+    if len(header.name) > MAX_NAME or len(header.query) > MAX_NAME:
+        raise UnfedError(f"a name of more than {MAX_NAME} letters: {header.name[:32]!r}…", kind="role")
     try:
         head = _encode(header)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -138,7 +142,7 @@ def length_of(prefix: bytes | bytearray | memoryview) -> int:
     return length
 
 
-def decode(body: bytearray | bytes) -> Frame:
+def decode(body: bytearray | bytes | memoryview) -> Frame:
     """The frame in `body` (without its length prefix), which the frame's arrays then share.
 
     Raises:

@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import threading
 
 from unfed.plugins import LinkCount, Trace
 
+from .ended import Ended
+from .frames import MAX_COUNT
+
 
 class Meter:
-    """Bytes are those of frames, TLS overhead excluded. Written by the role's thread and by threads of channels.
+    """Bytes are those of frames, TLS overhead excluded. Used by the event loop and by threads of channels.
 
     Depth is a Lamport clock per query: a message carries one more than the deepest this party has received, so the
     greatest depth anywhere is the longest chain of messages that had to wait for one another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Ended) -> None:
         self.name = ""
         self._private = False
-        self._sent: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-        self._depth: defaultdict[str, int] = defaultdict(int)
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._sent: dict[str, dict[str, list[int]]] = {}
+        self._depth: dict[str, int] = {}
         self.messages_in = self.bytes_in = self.messages_out = self.bytes_out = 0
 
     def begin(self, name: str, private_ids: bool) -> None:
+        """Whose messages are counted. With `private_ids` all count towards whichever query is settled next."""
         self.name, self._private = name, private_ids
 
     def sending(self, query: str) -> int:
         """The depth that a message sent now carries."""
-        return self._depth[query] + 1
+        with self._lock:
+            return min(self._depth.get("" if self._private else query, 0) + 1, MAX_COUNT)
 
     def sent(self, query: str, peer: str, size: int) -> None:
-        count = self._sent[query][peer]
-        count[0] += 1
-        count[1] += size
-        self.messages_out += 1
-        self.bytes_out += size
+        with self._lock:
+            self.messages_out += 1
+            self.bytes_out += size
+            if query in self._ended:
+                return
+            count = self._sent.setdefault("" if self._private else query, {}).setdefault(peer, [0, 0])
+            count[0] += 1
+            count[1] += size
 
     def received(self, query: str, depth: int, size: int) -> None:
-        if depth > self._depth[query]:
-            self._depth[query] = depth
-        self.messages_in += 1
-        self.bytes_in += size
+        with self._lock:
+            self.messages_in += 1
+            self.bytes_in += size
+            bucket = "" if self._private else query
+            if depth > self._depth.get(bucket, 0) and query not in self._ended:
+                self._depth[bucket] = depth
 
     def settle(self, query: str) -> Trace:
-        """What this party sent for `query`, which is forgotten with it.
-
-        Messages without a query's id (private ids) count towards whichever query is settled next.
-        """
-        sums: dict[str, list[int]] = {}
-        for bucket in (query, "") if self._private else (query,):
-            for peer, (messages, size) in self._sent.pop(bucket, {}).items():
-                total = sums.setdefault(peer, [0, 0])
-                total[0] += messages
-                total[1] += size
+        """What this party sent for `query`, which is forgotten with it."""
+        bucket = "" if self._private else query
+        with self._lock:
+            sums, rounds = self._sent.pop(bucket, {}), self._depth.pop(bucket, 0)
         links = tuple(
             LinkCount(source=self.name, target=peer, messages=messages, bytes=size)
             for peer, (messages, size) in sums.items()
         )
-        rounds = max(self._depth.pop(query, 0), self._depth.pop("", 0) if self._private else 0)
         return Trace(links=links, rounds=rounds)

@@ -20,6 +20,8 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 BITS = 32
 """Windows of ids hold at least this much information."""
+LETTERS = 10
+"""Letters that make a word distinctive."""
 _CHUNK = 8
 """Consecutive values of a row that identify it when searched as raw bytes."""
 
@@ -46,15 +48,21 @@ class Needles(msgspec.Struct):
         for word in words:
             for form, data in _spellings(word):
                 self.raw.append((f"{what} as {form}", data))
-            self.words.append((f"{what} in pieces", word.casefold()))
-            for form in {word, word.upper()}:
-                letters = np.array([[ord(letter) for letter in form]], dtype=np.int64)
-                self.windows.append((f"{what} as character codes", letters))
+            letters = "".join(letter for letter in word if letter.isalnum()).casefold()
+            if len(letters) >= LETTERS:
+                self.words.append((f"{what} in pieces", letters))
+            for form in (word, word.upper()):
+                codes = np.array([[ord(letter) for letter in form]], dtype=np.int64)
+                self.windows.append((f"{what} as character codes", codes))
 
-    def add_ids(self, what: str, ids: Sequence[int], vocab: int) -> bool:
-        """Token ids, in windows; False where no window is distinctive enough to be searched for."""
+    def add_ids(self, what: str, ids: Sequence[int], vocab: int, shown: Sequence[int] = ()) -> bool:
+        """Token ids, in windows; False where no window is distinctive enough to be searched for.
+
+        Args:
+            shown: ids that may be seen; a window that stands in them too proves nothing.
+        """
         width = max(3, math.ceil(BITS / math.log2(max(2, vocab))))
-        windows = distinctive(ids, width)
+        windows = distinctive(ids, width, shown)
         for window in windows:
             for name, kind in (("16", "u2"), ("32", "u4"), ("64", "u8")):
                 if window.max() < 2 ** int(name):
@@ -67,7 +75,7 @@ class Needles(msgspec.Struct):
                     self.raw.append((f"{what} as float{name}", data))
             digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
             self.spelled.append((f"{what} in decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
-        for window in distinctive(ids, max(6, width)):
+        for window in distinctive(ids, max(6, width), shown):
             if window.max() < 256:
                 self.raw.append((f"{what} as bytes", window.astype("u1").tobytes()))
         if len(windows):
@@ -87,13 +95,15 @@ class Needles(msgspec.Struct):
                         self.raw.append((f"{what} as {form}", data))
 
 
-def distinctive(ids: Sequence[int], width: int) -> Integers:
-    """Windows of `width` consecutive ids [n, width] that hardly come about by chance."""
+def distinctive(ids: Sequence[int], width: int, shown: Sequence[int] = ()) -> Integers:
+    """Windows of `width` consecutive ids [n, width] that hardly come about by chance and do not stand in `shown`."""
+    known = {tuple(shown[start : start + width]) for start in range(len(shown) - width + 1)}
     windows = [ids[start : start + width] for start in range(len(ids) - width + 1)]
     kept = [
         window
         for window in windows
-        if len(set(window)) >= max(2, width - 1)
+        if tuple(window) not in known
+        and len(set(window)) >= max(2, width - 1)
         and len({b - a for a, b in zip(window, window[1:], strict=False)}) > 1
         and max(window) >= 32
     ]

@@ -17,7 +17,7 @@ from ..plan import Plan
 from ..query import Token
 from .canary import Canary, Planter
 from .haystack import Seen
-from .needles import Needles
+from .needles import LETTERS, Needles
 from .search import Finding, search
 
 Views = Mapping[str, Sequence[Seen]]
@@ -89,25 +89,26 @@ def look_for(
     Args:
         other_is_open: the other asset may be seen, so what both have in common proves nothing.
     """
-    needles = Needles(raw=[], words=[], spelled=[], windows=[], rows=[])
-    missing: list[str] = []
+    needles, missing = Needles(), list[str]()
     vocab = planter.card.vocab if planter.card else 1 << 16
     for each in planted:
-        answer = tuple(token.id for token in each.tokens)
+        prompt, ids, answer = each.canary.prompt, each.canary.ids, [token.id for token in each.tokens]
         if asset == "prompt":
-            words = [word for word in each.canary.words if not (other_is_open and word in each.text)]
-            needles.add_words("prompt text", words)
-            ids = each.canary.ids
-            if not (ids and needles.add_ids("prompt token ids", _apart(ids, answer, other_is_open), vocab)):
-                missing.append("prompt token ids (no tokenizer that can be read here, or too few distinct ids)")
+            needles.add_words(
+                "prompt text", (word for word in each.canary.words if not (other_is_open and word in each.text))
+            )
+            if not needles.add_ids("prompt token ids", ids, vocab, answer if other_is_open else ()):
+                missing.append("prompt token ids (no tokenizer.json, or too few distinct ids)")
             rows = planter.embeddings(ids)
             needles.add_rows(rows)
             if not rows:
                 missing.append("embedding rows (no model of a known family)")
         else:
-            words = [word for word in each.canary.words if word in each.text and not other_is_open]
-            needles.add_words("answer text", words)
-            if not needles.add_ids("answer token ids", _apart(answer, each.canary.ids, other_is_open), vocab):
+            phrases = [*(word for word in each.canary.words if word in each.text), each.text.strip()[:48]]
+            needles.add_words(
+                "answer text", (part for part in phrases if len(part) > LETTERS and not (other_is_open and part in prompt))
+            )
+            if not needles.add_ids("answer token ids", answer, vocab, ids if other_is_open else ()):
                 missing.append("answer token ids (too few, or too repetitive)")
             logits = [np.frombuffer(token.logits, dtype="<f4") for token in each.tokens if token.logits]
             needles.add_rows({"logits": np.stack(logits)} if logits else {}, shift=True)
@@ -138,12 +139,6 @@ def _exposed(plan: Plan, asset: str) -> frozenset[str]:
         for name in members(plan, claim)
     }
     return frozenset(set(plan.processes()) - denied)
-
-
-def _apart(ids: tuple[int, ...], other: tuple[int, ...], other_is_open: bool) -> tuple[int, ...]:
-    """`ids` with those that the other asset shows too replaced by ones that break every window."""
-    shown = set(other) if other_is_open else set()
-    return tuple(-1 if each in shown else each for each in ids)
 
 
 def _kinds(found: Iterable[Finding]) -> list[str]:

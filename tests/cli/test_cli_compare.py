@@ -17,7 +17,7 @@ import pytest
 from unfed.console.results.check import faults
 from unfed.console.results.store import Store
 
-SCRIPT = str(Path(__file__).parent.parent / "support" / "scripted_session.py")
+SCRIPT = str(Path(__file__).parent.parent / "support" / "scripted_console.py")
 
 
 @pytest.fixture(autouse=True)
