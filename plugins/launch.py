@@ -60,6 +60,8 @@ class PartyProcess(ABC):
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     log: Path | None
+    note: str = ""
+    """What its launcher knows of its end besides the status."""
 
     @abstractmethod
     async def wait(self) -> int:

@@ -9,11 +9,11 @@ def run_app(profile: str | None = None) -> int:
     Args:
         profile: name or path of the profile to start with; None: the demo profile.
     Returns:
-        The exit code: 0, or 1 where the app itself failed.
+        The exit code: 0; 1 where the app itself failed; 128 and more where a signal ended it.
     """
     from .app import UnfedApp
     from .local import LocalDesk
 
     app = UnfedApp(LocalDesk(), profile=profile)
-    code = app.run()
-    return app.return_code or code or 0
+    app.run()
+    return app.return_code or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -15,8 +16,9 @@ from textual.keys import format_key
 from .actions import IDS, bindings
 from .desk import Choice, Desk
 from .keymap import FILE, read_keymap
+from .messages import Wrong
 from .palette import Actions
-from .running import Running, Wrong
+from .running import Running
 from .screens.compare import CompareScreen
 from .screens.confirm import Confirm
 from .screens.explain import Explain, help_of, keys_here
@@ -68,6 +70,7 @@ class UnfedApp(Running, inherit_bindings=False):
         self._user_keys, problems = read_keymap(self._config / FILE)
         self.set_keymap(self._user_keys)
         await self.switch_mode("compare" if self.settings.welcomed or self._profile else "gallery")
+        self._obey_signals()
         for line in problems:
             self.notify(line, title="keymap", severity="warning", timeout=15, markup=False)
         self.look(profile=self._profile)
@@ -149,6 +152,17 @@ class UnfedApp(Running, inherit_bindings=False):
 
     # the end
 
+    def _obey_signals(self) -> None:
+        """A console that is told to end puts the terminal back and stops its parties first."""
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, self._end, 128 + number)
+
+    @work(group="leave", exclusive=True, exit_on_error=False)
+    async def _end(self, code: int) -> None:
+        await self._close()
+        self.exit(return_code=code)
+
     @work(group="leave", exclusive=True, exit_on_error=False)
     async def action_leave(self) -> None:
         if self.board.running:
@@ -161,7 +175,7 @@ class UnfedApp(Running, inherit_bindings=False):
             )
             if not sure:
                 return
-            self.session.interrupt()
+            self.stop()
         if self._session is not None and self.board.parties:
             self.notify("Stopping every party…", timeout=CLOSING)
         await self._close()

@@ -123,7 +123,7 @@ class Column(msgspec.Struct, kw_only=True):
 
     def seconds(self, now: float) -> Seconds:
         """Times so far; the result's own once there is one."""
-        if self.result is not None:
+        if self.result is not None and self.result.status == "ok":
             return self.result.seconds
         setup = self.setup or (now - self.starting_since if self.starting_since is not None and self.live else 0.0)
         if self.started_at is None:

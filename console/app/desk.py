@@ -109,8 +109,8 @@ class Desk(Protocol):
         """Prompts that come with the profile; the first one is the demo."""
         ...
 
-    def save(self, record: Record) -> None:
-        """Raises `UnfedError`."""
+    def save(self, record: Record) -> Sequence[str]:
+        """Store a run and tell plugins of it; a line for each plugin that failed. Raises `UnfedError`."""
         ...
 
     def runs(self) -> Sequence[Summary]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 import msgspec
 from pydantic.fields import FieldInfo
 
-from unfed.plugins import Backend, UnfedError
+from unfed.plugins import Backend
 
 from ..runner.request import Sampling
 from .desk import Choice
@@ -39,7 +39,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hint(self) -> str:
         """What it is for and what it takes, in one line."""
-        takes = " | ".join(self.choices) or self.bounds
+        takes = "" if self.choices else self.bounds
         return "  ".join(part for part in (self.about.replace("\n", " "), f"({takes})" if takes else "") if part)
 
 
@@ -112,73 +112,71 @@ def as_text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+RUN_ABOUT = {
+    "max_new_tokens": "Tokens generated at the most.",
+    "temperature": "0 is greedy: the same tokens every time.",
+    "top_p": "Sample among the likeliest tokens up to this share.",
+    "seed": "The same seed draws the same tokens.",
+    "links": "Emulated delay and bandwidth",
+    "timeout": "Seconds per query.",
+}
+"""The keys of a profile's `[run]` that the form has, and what it says of them."""
+
+
 def run_fields(choice: Choice, links: Sequence[str]) -> list[Field]:
-    """Fields for what belongs to the run: sampling, links, timeout."""
-    sampling, plain = choice.sampling, Sampling()
-    return [
-        Field(key="run.max_new_tokens", label="max new tokens", default=str(plain.max_new_tokens),
-              value=str(sampling.max_new_tokens), about="Tokens generated at the most.", bounds="≥ 1"),
-        Field(key="run.temperature", label="temperature", default="0", value=f"{sampling.temperature:g}",
-              about="0 is greedy: the same tokens every time.", bounds="≥ 0"),
-        Field(key="run.top_p", label="top-p", default="1", value=f"{sampling.top_p:g}",
-              about="Sample from the likeliest tokens that reach this share.", bounds="> 0 … 1"),
-        Field(key="run.seed", label="seed", default="0", value=str(sampling.seed),
-              about="The same seed draws the same tokens."),
-        Field(key="run.links", label="links", default="none", value=choice.links,
-              about=f"Emulated links: {', '.join(links)}, or numbers like 10ms,50mbit."),
-        Field(key="run.timeout", label="timeout", default="120", value=f"{choice.timeout:g}",
-              about="Seconds per query.", bounds="> 0"),
-        Field(key="run.race", label="race", default="false", value=as_text(choice.race), choices=("false", "true"),
-              about="All columns at once; timings disturb each other."),
-        Field(key="run.audit", label="audit", default="false", value=as_text(choice.audit), choices=("false", "true"),
-              about="Record what every party receives and holds."),
-    ]  # fmt: skip
+    """Fields for what belongs to the whole run; bounds and defaults are those of a profile's `[run]`."""
+    from ..runner.profile import RunKeys
+
+    held = {**msgspec.structs.asdict(choice.sampling), "links": choice.links, "timeout": choice.timeout}
+    fields = []
+    for name, about in RUN_ABOUT.items():
+        info = RunKeys.model_fields[name]
+        if name == "links":
+            about = f"{about}: {', '.join(links)}, or numbers like 10ms,50mbit."
+        fields.append(
+            Field(
+                key=f"run.{name}",
+                label=name.replace("_", " "),
+                about=about,
+                default=as_text(_declared(info)) or "none",
+                value=as_text(held[name]),
+                bounds=bounds(info),
+            )
+        )
+    for name, on, about in (
+        ("race", choice.race, "All columns at once; timings disturb each other."),
+        ("audit", choice.audit, "Record what every party receives and holds."),
+    ):
+        key, yes = f"run.{name}", as_text(on)
+        fields.append(Field(key=key, label=name, about=about, default="false", value=yes, choices=("false", "true")))
+    return fields
 
 
 def apply(choice: Choice, profile: str | None, backends: Sequence[str], values: Mapping[str, str]) -> Choice:
     """The choice that a filled form asks for; options are checked when the variants are made.
 
     Raises:
-        UnfedError: a run field that cannot be read, naming it.
+        UnfedError: a run field that cannot be used, naming it.
     """
+    from ..runner.profile import check_run
+
     options: dict[str, dict[str, str]] = {}
     for key, value in values.items():
         owner, _, name = key.partition(".")
         if owner != "run" and value.strip():
             options.setdefault(owner, {})[name] = value.strip()
+    typed = {name: values.get(f"run.{name}", "").strip() for name in RUN_ABOUT}
+    run = check_run({name: text for name, text in typed.items() if text}, "the run")
     return msgspec.structs.replace(
         choice,
         profile=profile,
         backends=tuple(backends),
         options=options,
         sampling=Sampling(
-            max_new_tokens=int(_number(values, "max_new_tokens", 32, low=1, whole=True)),
-            temperature=_number(values, "temperature", 0.0, low=0),
-            top_p=_number(values, "top_p", 1.0, low=0, high=1, above=True),
-            seed=int(_number(values, "seed", 0, low=0, whole=True)),
+            max_new_tokens=run.max_new_tokens, temperature=run.temperature, top_p=run.top_p, seed=run.seed
         ),
-        links=values.get("run.links", "").strip() or "none",
-        timeout=_number(values, "timeout", 120.0, low=0, above=True),
+        links=run.links or "none",
+        timeout=run.timeout,
         race=values.get("run.race") == "true",
         audit=values.get("run.audit") == "true",
     )
-
-
-def _number(
-    values: Mapping[str, str], name: str, default: float, *, low: float, high: float = float("inf"),
-    above: bool = False, whole: bool = False,
-) -> float:  # fmt: skip
-    text = values.get(f"run.{name}", "").strip()
-    if not text:
-        return default
-    label = name.replace("_", " ")
-    try:
-        value = float(text)
-    except ValueError:
-        raise UnfedError(f"{label} must be a number, not {text!r}") from None
-    if not (low < value <= high if above else low <= value <= high):
-        edge = f"above {low:g}" if above else f"{low:g} or more"
-        raise UnfedError(f"{label} must be {edge}" + (f", {high:g} at most" if high < float("inf") else ""))
-    if whole and value != int(value):
-        raise UnfedError(f"{label} must be a whole number")
-    return value

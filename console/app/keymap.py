@@ -20,7 +20,7 @@ from .actions import ACTS, IDS
 
 FILE = "keymap.toml"
 _MODIFIERS = {"ctrl", "shift", "alt", "meta", "super", "hyper"}
-_NAMED = {key.value for key in Keys} - {"<any>"}
+_NAMED = {key.value for key in Keys} - {"<any>"} | {_character_to_key(chr(code)) for code in range(33, 127)}
 
 
 def read_keymap(path: Path) -> tuple[dict[str, str], list[str]]:

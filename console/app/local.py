@@ -147,10 +147,15 @@ class LocalDesk:
 
     # the store
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Record) -> Sequence[str]:
+        from ..results.record import to_json
         from ..results.store import Store
 
-        Store().save(record)
+        try:
+            Store().save(record)
+        finally:
+            problems = self.host.run_finished(msgspec.json.decode(to_json(record)))
+        return problems
 
     def runs(self) -> Sequence[Summary]:
         from ..results.store import Store
@@ -164,17 +169,11 @@ class LocalDesk:
 
     def export(self, run_id: str, kind: Literal["json", "csv"], path: Path) -> None:
         from ..results.export import write
+        from ..results.files import write_output
 
-        data = write([self.record(run_id)], kind)
-        try:
-            with path.open("xb") as file:
-                file.write(data)
-        except FileExistsError:
-            raise UnfedError(f"{path} is there already", hint="move it away to export again") from None
-        except OSError as error:
-            raise UnfedError(
-                f"cannot write {path}: {error.strerror}", hint="start the console in another folder"
-            ) from error
+        if path.exists():
+            raise UnfedError(f"{path} is there already", hint="move it away to export again")
+        write_output(str(path), write([self.record(run_id)], kind))
 
     def folders(self) -> tuple[Path, Path]:
         return state_folder(), config_folder()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,9 @@ from .actions import ACTS, Act
 
 if TYPE_CHECKING:
     from .app import UnfedApp
+
+HIDDEN = ("app.palette", "prompt.newline")
+"""Pointless to call from the palette."""
 
 PAGES = ("gallery", "compare", "fleet", "runs", "plugins")
 
@@ -30,11 +33,12 @@ class Actions(Provider):
 
     def entries(self) -> list[Entry]:
         app = cast("UnfedApp", self.app)
+        here = app.page.mode if app.page is not None else ""
         out = list(app.page.palette()) if app.page is not None else []
-        for act in ACTS:
-            if act.scope in ("app", "prompt", *PAGES) and act.id not in ("app.palette", "prompt.newline"):
-                keys = app.keys_of(act.id)
-                out.append(Entry(act.verb, f"{act.about}  {keys}", partial(self._run, act)))
+        near = {here: 0, "prompt": 0 if here == "compare" else 2, "app": 1}
+        acts = (act for act in ACTS if act.scope in ("app", "prompt", *PAGES) and act.id not in HIDDEN)
+        for act in sorted(acts, key=lambda act: near.get(act.scope, 2)):
+            out.append(Entry(act.verb, f"{act.about}  {app.keys_of(act.id)}", partial(self._run, act)))
         return out
 
     async def _run(self, act: Act) -> None:
@@ -49,14 +53,11 @@ class Actions(Provider):
             await app.run_action(act.action, target)
 
     async def discover(self) -> Hits:
-        for entry in self._ordered():
+        for entry in self.entries():
             yield DiscoveryHit(entry.text, entry.run, help=entry.about)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for entry in self._ordered():
+        for entry in self.entries():
             if (score := matcher.match(entry.text)) > 0:
                 yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.about)
-
-    def _ordered(self) -> Iterable[Entry]:
-        return self.entries()

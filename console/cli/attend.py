@@ -21,9 +21,12 @@ async def attend(session: Attended, request: Request, narrator: Narrator, interr
     """The record of the run; partial if a signal came, and none at all (the task is cancelled) if a second one did."""
     interrupts.ask = _soon(lambda: _ended_early(session, narrator))
     interrupts.insist = _soon(_task().cancel)
+    narrator.begin(request)
     record: Record | None = None
     try:
         await session.warm()
+        if interrupts.count:  # there was no run to interrupt yet
+            asyncio.get_running_loop().call_soon(session.interrupt)
         record = await session.run(request, narrator)
     finally:
         try:

@@ -37,7 +37,7 @@ import click
     help="Queries in flight (1 keeps timings honest).",
 )
 @click.option("--audit", is_flag=True, help="Record what every party receives and holds.")
-@click.option("--fleet", metavar="NAME", help="Use the fleet that `fleet start --name NAME` keeps running.")
+@click.option("--fleet", metavar="NAME", help="Use the fleet that `fleet start NAME` keeps running.")
 @click.option(
     "--json", "json", metavar="OUT", help="Write the record as JSON; - is stdout, and nothing else goes there."
 )

@@ -25,7 +25,7 @@ from .interrupts import Interrupts
 from .narrate import Narrator
 from .output import emit, emit_bytes
 from .report import report
-from .sessions import open_session
+from .sessions import Attended, attach, open_session
 
 
 def compare(
@@ -48,6 +48,8 @@ def compare(
             check_output(path)
     for path in exports:
         format_of(path)
+    if fleet is not None and audit:
+        raise UnfedError("--audit cannot be changed for a fleet that runs", hint="give it to fleet start")
     wanted = Wanted(**asked)
     host = PluginHost()
     narrator = Narrator(quiet=quiet)
@@ -56,11 +58,15 @@ def compare(
         _warned(store.check, "the answers will be printed, but not stored")
 
     async def work(interrupts: Interrupts) -> Record:
-        request = await build(wanted, host, narrator.say)
-        if audit:
-            request = msgspec.structs.replace(request, audit=run_folder("views"))
-        narrator.begin(request)
-        return await attend(await open_session(host, fleet, narrator.say), request, narrator, interrupts)
+        session: Attended
+        if fleet is None:
+            request = await build(wanted, host, narrator.say)
+            if audit:
+                request = msgspec.structs.replace(request, audit=run_folder("views"))
+            session = open_session(host, narrator.say)
+        else:
+            session, request = await attach(fleet, wanted, host, narrator.say)
+        return await attend(session, request, narrator, interrupts)
 
     with Interrupts() as interrupts:
         try:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sys
 import time
+from collections.abc import Sized
 
 from unfed.plugins import Failure, Phase, Token
 
@@ -40,7 +41,7 @@ class Narrator:
 
     def begin(self, request: Request) -> None:
         self._all = len(request.prompts) * len(request.variants)
-        self.say(f"{len(request.prompts)} prompts × {len(request.variants)} variants")
+        self.say(f"{_count(request.prompts, 'prompt')} × {_count(request.variants, 'variant')}")
 
     def say(self, line: str) -> None:
         """A line that stays."""
@@ -116,3 +117,7 @@ class Narrator:
             with contextlib.suppress(OSError, ValueError):  # a terminal that is gone stops nothing
                 sys.stderr.write(text)
                 sys.stderr.flush()
+
+
+def _count(things: Sized, word: str) -> str:
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"

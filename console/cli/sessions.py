@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from unfed.plugins import UnfedError
 from unfed.plugins.host import PluginHost
+from unfed.plugins.options import nearest
 
-from ..results.paths import run_folder
+from ..results.paths import run_folder, state_folder
 from ..results.record import Record
+from ..runner.build import Wanted, build
 from ..runner.notices import Watcher
 from ..runner.request import Request
+from ..runner.sources import Say
+
+ASKED = ("prompts", "file", "max_new_tokens", "temperature", "top_p", "seed", "timeout", "parallel")
+"""What each run asks of a running fleet anew."""
 
 
 class Attended(Protocol):
@@ -27,18 +34,52 @@ class Attended(Protocol):
     async def close(self) -> None: ...
 
 
-async def open_session(host: PluginHost, fleet: str | None, say: Callable[[str], None]) -> Attended:
-    """A session of this process, or one that works through the fleet called `fleet`.
-
-    Raises:
-        UnfedError: there is no such fleet.
-    """
+def open_session(host: PluginHost, say: Say) -> Attended:
+    """A session of this process."""
     from ..runner.session import Session
 
     return Session(host, logs=log_folder(say))
 
 
-def log_folder(say: Callable[[str], None]) -> Path:
+def fleets_folder() -> Path:
+    """Where the sockets of running fleets lie."""
+    return state_folder() / "fleets"
+
+
+async def attach(name: str, asked: Wanted, host: PluginHost, say: Say) -> tuple[Attended, Request]:
+    """The running fleet called `name`, and what is asked of it: its own backends, options, model and links.
+
+    Args:
+        asked: prompts, sampling and the fleet's backends to use (none: all); the rest must be left to the fleet.
+    Raises:
+        UnfedError: there is no such fleet, or something is asked that it settled when it was started.
+    """
+    from ..runner.attached import AttachedFleet
+
+    settled = {"--profile": asked.profile, "--set": asked.sets, "--model": asked.model, "--links": asked.links}
+    if taken := [flag for flag, value in settled.items() if value]:
+        raise UnfedError(f"{', '.join(taken)} cannot be changed for a fleet that runs", hint="give it to fleet start")
+    fleet = await AttachedFleet.reach(fleets_folder(), name)
+    try:
+        wanted = (await fleet.status()).wanted
+        given = {key: value for key in ASKED if (value := getattr(asked, key)) is not None}
+        if not (asked.prompts or asked.file) and wanted.profile is None:
+            raise UnfedError("there is no prompt", hint="give --prompt TEXT or --prompts FILE")
+        request = await build(msgspec.structs.replace(wanted, **given), host, say)
+        for backend in asked.backends:
+            known = sorted({variant.backend.name for variant in request.variants})
+            if backend not in known:
+                raise UnfedError(f"the fleet {name!r} has no backend {backend!r}", hint=nearest(backend, known))
+        chosen = tuple(
+            each for each in request.variants if each.backend.name in (asked.backends or (each.backend.name,))
+        )
+        return fleet, msgspec.structs.replace(request, variants=chosen)
+    except BaseException:
+        await fleet.close()
+        raise
+
+
+def log_folder(say: Say) -> Path:
     """Where the parties' logs go: the state folder, or a temporary one where that cannot be written."""
     try:
         return run_folder("logs")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -45,11 +46,15 @@ class ColdLauncher(Launcher):
         pass
 
     async def launch(self, spec: PartySpec, log: Path) -> PartyProcess:
-        with log.open("ab") as stderr:
+        # A signal for a parent's end is one for the end of the thread that started the child.
+        bound = ["--end-with-parent"] if threading.current_thread() is threading.main_thread() else []
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "ab") as stderr:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "unfed.console.party.node",
+                *bound,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,

@@ -3,62 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from unfed.plugins import (
     CLIENT,
-    Contribution,
     Emulation,
     Event,
     Failed,
     Failure,
     Finished,
     Launcher,
-    LinkCount,
     ModelCard,
     OpenedModel,
     Party,
     PartySpec,
     Plan,
     Query,
-    Trace,
+    Token,
     UnfedError,
-    View,
 )
 from unfed.plugins.backend import Models
 
-from ..party.control import Ask, Cancel, Happened, Meet, Report, Roster, Settled, Trouble
+from ..party.control import Ask, Cancel, Happened, Meet, Report, Roster, Trouble
+from ..party.ended import Ended
 from .member import Member, log_path, peer_of
+from .questions import Question, Verdict
+from .settlement import Settlement, add_up
 from .state import PartyState
+from .steps import all_take
 
 HELLO_WITHIN = 60.0
 READY_WITHIN = 600.0
-SETTLE_WITHIN = 3.0
+SETTLE_WITHIN = 10.0
 GRACE = 2.0
 """Seconds given: to say hello, to load and start, to report on a query, to stop by itself."""
+COMEBACKS, COMEBACKS_WITHIN = 3, 60.0
+"""A party that dies more often than this in so many seconds is not replaced any more."""
 
 Changed = Callable[[PartyState], None]
-
-
-class Settlement(msgspec.Struct, kw_only=True):
-    """What the parties report on one query: trace, contributions of the nodes, and their views so far."""
-
-    trace: Trace
-    contributions: list[Contribution]
-    views: list[tuple[View, int, int]]
-    silent: list[str]
-
-
-class _Verdict(msgspec.Struct, frozen=True):
-    """The supervisor's own word on why queries end; it outranks what a party says of its peer."""
-
-    failure: Failure
 
 
 class Fleet:
@@ -97,10 +84,16 @@ class Fleet:
         self._views = views
         self._changed = changed or (lambda state: None)
         self._members: dict[str, Member] = {}
-        self._asked: dict[str, asyncio.Queue[Event | _Verdict]] = {}
+        self._asked: dict[str, Question] = {}
+        self._used = Ended()
         self._watch: asyncio.Task[None] | None = None
+        self._up = False
         self._repairs: set[asyncio.Task[None]] = set()
+        self._replacing = 0
+        self._whole = asyncio.Event()
+        self._whole.set()
         self._joining = asyncio.Lock()
+        self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=COMEBACKS))
 
     # -- starting and stopping
 
@@ -112,33 +105,38 @@ class Fleet:
         """
         began = time.perf_counter()
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._watch = asyncio.create_task(self._look())
         try:
             names = self.plan.processes()
-            members = await asyncio.gather(*(self._launch(name) for name in names), return_exceptions=True)
-            for member in members:
-                if isinstance(member, BaseException):
-                    raise member
+            launched = await asyncio.gather(*(self._launch(name) for name in names), return_exceptions=True)
+            for each in launched:
+                if isinstance(each, BaseException):
+                    raise each
             await self._join(names)
         except BaseException as error:
             await self.stop()
             if isinstance(error, UnfedError):
                 raise UnfedError.of(msgspec.structs.replace(error.failure, kind=_start_kind(error))) from None
             raise
+        self._up = True
         self.setup_seconds = time.perf_counter() - began
-        self._watch = asyncio.create_task(self._look())
 
     async def stop(self) -> None:
         """End every party; returns when no process is left."""
-        for task in (self._watch, *self._repairs):
-            if task is not None:
-                task.cancel()
-        self._watch = None
+        self._up = False
+        tasks = [task for task in (self._watch, *self._repairs) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for question in self._asked.values():
+            question.events.put_nowait(Verdict(Failure(kind="cancelled", message="the fleet was stopped")))
         members = list(self._members.values())
+        await asyncio.gather(
+            *(member.leave(0.0 if member.state.health == "hung" else GRACE) for member in members),
+            return_exceptions=True,
+        )
         for member in members:
-            member.leaving = True
-        await asyncio.gather(*(member.leave(GRACE) for member in members), return_exceptions=True)
-        for member in members:
-            self._set(member, "stopped")
+            self._set(member, "stopped", "the fleet was stopped")
 
     async def _launch(self, name: str) -> Member:
         party = self.plan.party(name)
@@ -165,8 +163,9 @@ class Fleet:
             health="restarting" if before else "starting",
             log=str(log),
         )
+        log_start = log.stat().st_size if log.exists() else 0
         process = await self._launcher.launch(spec, log)
-        member = self._members[name] = Member(spec, process, state, self._heard, self._ended)
+        member = self._members[name] = Member(spec, process, state, self._heard, self._ended, log_start)
         member.begin()
         self._changed(msgspec.structs.replace(state))
         return member
@@ -182,36 +181,36 @@ class Fleet:
 
     async def _join(self, names: Iterable[str]) -> None:
         """Give these members, and all that share a link with them, their rosters; wait until every one is ready."""
-        async with self._joining:
-            new = [self._members[name] for name in names]
-            async with _within(HELLO_WITHIN, "say hello", new, lambda member: member.hello):
-                await asyncio.gather(*(member.hello for member in new))
-            wanted = set(names).union(*(self.plan.peers(name) for name in names))
-            touched = [member for name, member in self._members.items() if name in wanted and not member.leaving]
-            loop = asyncio.get_running_loop()
-            for member in touched:
-                if member.pinned.done():
-                    member.pinned, member.ready = loop.create_future(), loop.create_future()
-                member.tell(self._roster(member.spec.name))
-            async with _within(HELLO_WITHIN, "take its roster", touched, lambda member: member.pinned):
-                await asyncio.gather(*(member.pinned for member in touched))
-            for member in touched:
-                member.tell(Meet())
-            async with _within(READY_WITHIN, "get ready", touched, lambda member: member.ready):
-                readies = await asyncio.gather(*(member.ready for member in touched))
-            for member, ready in zip(touched, readies, strict=True):
-                self._set(member, "ready")
-                if member.spec.name == CLIENT and not self.setup_phases:
-                    self.setup_phases = ready.phases
+        new = [self._members[name] for name in names]
+        await all_take(lambda member: member.hello, new, "say hello", HELLO_WITHIN)
+        wanted = {member.spec.name for member in new}.union(*(self.plan.peers(name) for name in names))
+        touched = [
+            member
+            for name, member in self._members.items()
+            if name in wanted and member.introduced and member.end is None and not member.leaving
+        ]
+        for member in touched:
+            member.expect_again()
+            member.tell(self._roster(member.spec.name))
+        await all_take(lambda member: member.pinned, touched, "take its roster", HELLO_WITHIN)
+        for member in touched:
+            member.tell(Meet())
+        await all_take(lambda member: member.ready, touched, "get ready", READY_WITHIN)
+        for member in touched:
+            if member.end is not None:
+                raise UnfedError.of(member.end)
+            self._set(member, "ready")
+        if CLIENT in names and not self.setup_phases:
+            self.setup_phases = self._members[CLIENT].ready.result().phases
 
     def _roster(self, name: str) -> Roster:
         """Only peers that the plan links to `name`. Whoever comes first in the plan dials."""
         order = self.plan.processes()
         return Roster(
             tuple(
-                peer_of(peer, member.hello.result(), dial=order.index(name) < order.index(peer))
+                peer_of(peer, self._members[peer].hello.result(), dial=order.index(name) < order.index(peer))
                 for peer in self.plan.peers(name)
-                if (member := self._members[peer]).hello.done() and not member.hello.exception()
+                if self._members[peer].introduced
             )
         )
 
@@ -219,88 +218,73 @@ class Fleet:
 
     async def ask(self, query: Query, timeout: float) -> AsyncIterator[Event]:
         """The events of one query, ending with `Finished` or `Failed`, whatever happens."""
-        if (failure := self.unfit()) is not None:
-            yield Failed(error=failure)
+        if query.id in self._used:
+            yield Failed(error=Failure(kind="bad-input", message=f"the query id {query.id!r} was used before"))
             return
-        events: asyncio.Queue[Event | _Verdict] = asyncio.Queue()
-        self._asked[query.id] = events
-        client = self._members[CLIENT]
-        client.tell(Ask(query))
+        self._used.add(query.id)
+        question = self._asked[query.id] = Question()
+        putting = asyncio.create_task(self._put(query, question)) if not self._whole.is_set() else None
+        if putting is None:
+            self._put_now(query, question)
         deadline = time.monotonic() + timeout
+        event: Event | None = None
         try:
-            while True:
+            while not isinstance(event, Finished | Failed):
                 try:
                     async with asyncio.timeout(deadline - time.monotonic()):
-                        event = await events.get()
+                        event = await question.next()
                 except TimeoutError:
-                    client.tell(Cancel(query.id))
                     event = Failed(error=self._too_late(timeout))
-                if isinstance(event, Failed) and event.error.kind == "party-lost":
-                    event = await self._explain(event, events)
-                elif isinstance(event, _Verdict):
-                    event = Failed(error=event.failure)
                 yield event
-                if isinstance(event, Finished | Failed):
-                    return
         finally:
             del self._asked[query.id]
+            if putting is not None:
+                putting.cancel()
+            if question.put and not isinstance(event, Finished):
+                self._members[CLIENT].tell(Cancel(query.id))
+
+    async def _put(self, query: Query, question: Question) -> None:
+        """Wait for parties that are being replaced, then ask."""
+        await self._whole.wait()
+        self._put_now(query, question)
+
+    def _put_now(self, query: Query, question: Question) -> None:
+        if (failure := self.broken or self._unfit()) is not None:
+            question.events.put_nowait(Verdict(failure))
+        else:
+            question.put = True
+            self._members[CLIENT].tell(Ask(query))
 
     def cancel(self, query: str) -> None:
         """End a query; its `Failed` event follows."""
-        if (events := self._asked.get(query)) is not None:
-            self._members[CLIENT].tell(Cancel(query))
-            events.put_nowait(Failed(error=Failure(kind="cancelled", message="the query was cancelled")))
+        if (question := self._asked.get(query)) is not None:
+            question.events.put_nowait(Failed(error=Failure(kind="cancelled", message="the query was cancelled")))
 
     async def settle(self, query: str) -> Settlement:
         """Collect what every party has to report on a query that is over, and have it forgotten."""
-        members = list(self._members.items())
-        reports: list[Settled | None] = await asyncio.gather(
-            *(member.settle(query, SETTLE_WITHIN) for _, member in members)
-        )
-        links: list[LinkCount] = []
-        contributions, views, silent, rounds = [], [], [], 0
-        for (name, member), report in zip(members, reports, strict=True):
-            if report is None:
-                silent.append(name)
-            else:
-                links.extend(report.trace.links)
-                rounds = max(rounds, report.trace.rounds)
-                if member.spec.tape:
-                    views.append((View(name, Path(member.spec.tape)), report.entries, report.tape_bytes))
-            if not member.state.trusted:
-                contributions.append(report.contribution if report else Contribution(party=name))
-        return Settlement(
-            trace=Trace(links=tuple(links), rounds=rounds), contributions=contributions, views=views, silent=silent
-        )
+        members = dict(self._members)
+        reports = await asyncio.gather(*(member.settle(query, SETTLE_WITHIN) for member in members.values()))
+        return add_up(members, dict(zip(members, reports, strict=True)))
 
-    def unfit(self) -> Failure | None:
-        """Why the fleet cannot answer at present, if it cannot."""
-        if self.broken is not None:
-            return self.broken
+    def _unfit(self) -> Failure | None:
+        """A party that is not there to answer."""
         for member in self._members.values():
             if member.state.health in ("lost", "hung", "stopped"):
                 kind = "party-hung" if member.state.health == "hung" else "party-lost"
                 return Failure(kind=kind, message=member.state.note, party=member.spec.name, hint=member.last_words())  # type: ignore[arg-type]
-        return None
+        return None if self._members else Failure(kind="fleet", message="the fleet has not been started")
 
     def _too_late(self, timeout: float) -> Failure:
         for member in self._members.values():
             if (failure := member.hung()) is not None:
                 return failure
+        replaced = [name for name, member in self._members.items() if member.state.health == "restarting"]
         return Failure(
             kind="timeout",
             message=f"no answer within {timeout:g} s",
+            party=replaced[0] if replaced else None,
             hint="raise --timeout, or look at the Fleet screen",
         )
-
-    async def _explain(self, event: Failed, events: asyncio.Queue[Event | _Verdict]) -> Failed:
-        """A lost peer as its supervisor knows it, if that comes in a moment: by whom and how it ended."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                while not isinstance(later := await events.get(), _Verdict):
-                    pass
-                return Failed(error=later.failure)
-        return event
 
     # -- watching
 
@@ -315,49 +299,99 @@ class Fleet:
         """Kill a party's process, as a fault would."""
         self._members[name].process.kill()
 
-    async def restart(self, name: str) -> None:
-        """Replace a party by a fresh one under a new key, and let its peers know."""
-        old = self._members[name]
-        old.leaving = True
-        old.process.kill()
-        await old.leave(GRACE)
-        await self._launch(name)
-        await self._join([name])
-        self.broken = None
-        self.broken = self.unfit()
-
     def _set(self, member: Member, health: str, note: str = "") -> None:
         member.state.health, member.state.note = health, note  # type: ignore[assignment]
         self._changed(msgspec.structs.replace(member.state))
 
     def _heard(self, member: Member, report: Report) -> None:
         if isinstance(report, Happened):
-            if (events := self._asked.get(report.query)) is not None and _may_say(member, report.event):
-                events.put_nowait(report.event)
+            if (question := self._asked.get(report.query)) is not None and _may_say(member, report.event):
+                question.events.put_nowait(report.event)
         elif isinstance(report, Trouble):
-            for query, events in self._asked.items():
-                if report.query in ("", query):
-                    self._members[CLIENT].tell(Cancel(query))
-                    events.put_nowait(Failed(error=report.failure))
+            for query, question in self._asked.items():
+                if question.put and report.query in ("", query):
+                    question.events.put_nowait(Failed(error=report.failure))
         else:
             self._changed(msgspec.structs.replace(member.state))
 
-    def _ended(self, member: Member, status: int) -> None:
+    def _fail_all(self, failure: Failure) -> None:
+        for question in self._asked.values():
+            if question.put:
+                question.events.put_nowait(Verdict(failure))
+
+    def _ended(self, member: Member, failure: Failure) -> None:
         """A process is gone: whoever is asking is told who, at once."""
         if member.leaving:
             return
-        failure = member.obituary(status)
         self._set(member, "lost", failure.message)
         self._fail_all(failure)
-        if member.state.trusted or self.plan.party(member.spec.name).restart == "never":
-            self.broken = failure
-        else:
+        if not self._up:
+            return  # whoever starts the fleet is told
+        if self._may_come_back(member):
             self._repair(member.spec.name)
+        else:
+            self.broken = failure
 
-    def _fail_all(self, failure: Failure) -> None:
-        for query, events in self._asked.items():
-            self._members[CLIENT].tell(Cancel(query))
-            events.put_nowait(_Verdict(failure))
+    async def _look(self) -> None:
+        """Notice parties that hang, and those that come back."""
+        while True:
+            await asyncio.sleep(0.5)
+            for member in list(self._members.values()):
+                if member.state.health in ("lost", "stopped"):
+                    continue
+                failure = member.hung()
+                if failure is not None and member.state.health != "hung":
+                    self._set(member, "hung", failure.message)
+                    self._fail_all(failure)
+                    member.give_up(UnfedError.of(failure))
+                    if self._up and self.plan.party(member.spec.name).restart == "on-failure":
+                        member.process.kill()
+                elif failure is None and member.state.health == "hung":
+                    self._set(member, "ready" if member.is_ready else "restarting")
+
+    # -- replacing
+
+    async def restart(self, name: str) -> None:
+        """Replace a party by a fresh one under a new key, and let its peers know.
+
+        Raises:
+            UnfedError: it could not start again, or a peer does not take it.
+        """
+        self._fail_all(Failure(kind="party-lost", message="it was restarted", party=name))
+        self._replacing += 1
+        self._whole.clear()
+        try:
+            async with self._joining:
+                await self._replace(name)
+        finally:
+            self._replacing -= 1
+            if not self._replacing:
+                self._whole.set()
+
+    async def _replace(self, name: str) -> None:
+        old = self._members[name]
+        old.leaving = True
+        old.process.kill()
+        await old.leave(GRACE)
+        self._set(old, "restarting")
+        try:
+            await self._launch(name)
+            await self._join([name])
+        except UnfedError as error:
+            if error.failure.party in (None, name):
+                self._set(self._members[name], "lost", error.failure.message)
+                self._members[name].process.kill()
+            raise
+        self.broken = self._unfit()
+
+    def _may_come_back(self, member: Member) -> bool:
+        """Whether to replace a process that died: as the plan says, but not one that dies again and again."""
+        if member.state.trusted or self.plan.party(member.spec.name).restart == "never":
+            return False
+        deaths, now = self._deaths[member.spec.name], time.monotonic()
+        often = len(deaths) == COMEBACKS and now - deaths[0] < COMEBACKS_WITHIN
+        deaths.append(now)
+        return not often
 
     def _repair(self, name: str) -> None:
         async def repair() -> None:
@@ -370,40 +404,11 @@ class Fleet:
         self._repairs.add(task)
         task.add_done_callback(self._repairs.discard)
 
-    async def _look(self) -> None:
-        """Notice parties that hang, and those that come back."""
-        while True:
-            await asyncio.sleep(0.5)
-            for member in list(self._members.values()):
-                failure = member.hung() if member.state.health in ("ready", "hung") else None
-                if failure is not None and member.state.health == "ready":
-                    self._set(member, "hung", failure.message)
-                    self._fail_all(failure)
-                    if self.plan.party(member.spec.name).restart == "on-failure":
-                        member.process.kill()
-                elif failure is None and member.state.health == "hung":
-                    self._set(member, "ready")
-
 
 def _may_say(member: Member, event: Event) -> bool:
     """Only the client answers; nodes may time phases and give metrics."""
-    return member.state.trusted or (not isinstance(event, Finished | Failed) and not hasattr(event, "logits"))
+    return member.state.trusted or not isinstance(event, Finished | Failed | Token)
 
 
 def _start_kind(error: UnfedError) -> str:
     return error.failure.kind if error.failure.kind in ("bad-input", "unavailable") else "fleet"
-
-
-@contextlib.asynccontextmanager
-async def _within(
-    seconds: float, what: str, members: list[Member], step: Callable[[Member], asyncio.Future[Any]]
-) -> AsyncIterator[None]:
-    """Bound a step of the start, naming who did not take it."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        late = next((member for member in members if not step(member).done()), members[0])
-        raise UnfedError(
-            f"it did not {what} within {seconds:g} s", kind="fleet", party=late.spec.name, hint=late.last_words()
-        ) from None

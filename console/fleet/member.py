@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import psutil
 
 from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 LATE = 4 * control.BEAT
 """Seconds without a heartbeat after which we look at the process."""
+LAST_WORDS = 0.2
+TO_DIE = 5.0
+"""Seconds to read what an ended process still has to say, and to wait for one that was killed."""
 
 
 class Member:
@@ -28,7 +32,8 @@ class Member:
 
     Args:
         heard: called with every report that is not the member's own business.
-        ended: called once when the process has ended, with its exit status.
+        ended: called once when the process has ended, with why.
+        log_start: size of its log before it was started.
     """
 
     def __init__(
@@ -37,7 +42,8 @@ class Member:
         process: PartyProcess,
         state: PartyState,
         heard: Callable[[Member, Report], None],
-        ended: Callable[[Member, int], None],
+        ended: Callable[[Member, Failure], None],
+        log_start: int = 0,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.spec, self.process, self.state = spec, process, state
@@ -46,10 +52,29 @@ class Member:
         self.ready: asyncio.Future[Ready] = loop.create_future()
         self.settled: dict[str, asyncio.Future[Settled]] = {}
         self.leaving = False
+        self.end: Failure | None = None
         self._heard, self._ended = heard, ended
         self._last_beat = time.monotonic()
+        self._log_start = log_start
+        self._offence: Failure | None = None
         state.pid = process.pid
-        self._tasks = [loop.create_task(self._read()), loop.create_task(self._wait())]
+        self._reading = loop.create_task(self._read())
+        self._waiting = loop.create_task(self._wait())
+
+    @property
+    def introduced(self) -> bool:
+        """Whether it has said hello, so that others can be told of it."""
+        return self.hello.done() and self.hello.exception() is None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready.done() and self.ready.exception() is None
+
+    def expect_again(self) -> None:
+        """It is about to get a new roster, and will say once more that it has it and is ready."""
+        if self.pinned.done():
+            loop = asyncio.get_running_loop()
+            self.pinned, self.ready = loop.create_future(), loop.create_future()
 
     # -- telling
 
@@ -67,7 +92,7 @@ class Member:
 
     async def settle(self, query: str, patience: float) -> Settled | None:
         """The party's report on a query that is over; None if it does not answer in time."""
-        if self.state.health != "ready":
+        if self.state.health != "ready" or self.end is not None:
             return None
         future = self.settled.setdefault(query, asyncio.get_running_loop().create_future())
         self.tell(control.Settle(query))
@@ -88,24 +113,39 @@ class Member:
                 await self.process.wait()
         except TimeoutError:
             self.process.kill()
-            await self.process.wait()
-        for task in self._tasks:
-            task.cancel()
+            await asyncio.wait({self._waiting}, timeout=TO_DIE)
+        await asyncio.wait({self._reading, self._waiting}, timeout=LAST_WORDS + 1)
+        self._reading.cancel()
+        self._waiting.cancel()
         self.process.writer.close()
 
     # -- hearing
 
     async def _read(self) -> None:
-        reader = self.process.reader
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                if self.process.codec == "json":
-                    line = await reader.readuntil(b"\n")
-                    report = control.decode_report_line(line)
-                else:
-                    length = int.from_bytes(await reader.readexactly(4), "little")
-                    report = control.decode_report(await reader.readexactly(length))
+                try:
+                    report = await self._next_report()
+                except (msgspec.MsgspecError, ValueError, asyncio.LimitOverrunError) as error:
+                    self._offence = Failure(
+                        kind="protocol",
+                        message=f"it sent its launcher what is no report: {error}",
+                        party=self.spec.name,
+                        hint=self.last_words(),
+                    )
+                    self.process.kill()
+                    return
                 self._take(report)
+
+    async def _next_report(self) -> Report:
+        """Raises msgspec.MsgspecError, ValueError or asyncio.LimitOverrunError for what is no report."""
+        reader = self.process.reader
+        if self.process.codec == "json":
+            return control.decode_report_line(await reader.readuntil(b"\n"))
+        length = int.from_bytes(await reader.readexactly(4), "little")
+        if length > control.MAX_MESSAGE:
+            raise ValueError(f"{length} bytes are announced")
+        return control.decode_report(await reader.readexactly(length))
 
     def _take(self, report: Report) -> None:
         self._last_beat = time.monotonic()
@@ -120,7 +160,7 @@ class Member:
         elif isinstance(report, Ready):
             _resolve(self.ready, report)
         elif isinstance(report, Broken):
-            self._give_up(UnfedError.of(report.failure))
+            self.give_up(UnfedError.of(report.failure))
         elif isinstance(report, Settled):
             if (future := self.settled.get(report.query)) is not None:
                 _resolve(future, report)
@@ -129,11 +169,13 @@ class Member:
 
     async def _wait(self) -> None:
         status = await self.process.wait()
-        failure = self.obituary(status)
-        self._give_up(UnfedError.of(failure))
-        self._ended(self, status)
+        # What it said before it ended may explain its end; whoever else holds its socket open must not delay that.
+        await asyncio.wait({self._reading}, timeout=LAST_WORDS)
+        self.end = self._offence or self.obituary(status)
+        self.give_up(UnfedError.of(self.end))
+        self._ended(self, self.end)
 
-    def _give_up(self, error: UnfedError) -> None:
+    def give_up(self, error: UnfedError) -> None:
         """Whoever waits for a step of this member is told."""
         futures: list[asyncio.Future[Any]] = [self.hello, self.pinned, self.ready, *self.settled.values()]
         for future in futures:
@@ -146,8 +188,12 @@ class Member:
     def obituary(self, status: int) -> Failure:
         """Why the process is gone, with the end of its log."""
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        note = f": {self.process.note}" if self.process.note else ""
         return Failure(
-            kind="party-lost", message=f"process {self.process.pid} {how}", party=self.spec.name, hint=self.last_words()
+            kind="party-lost",
+            message=f"process {self.process.pid} {how}{note}",
+            party=self.spec.name,
+            hint=self.last_words(),
         )
 
     def hung(self) -> Failure | None:
@@ -169,12 +215,12 @@ class Member:
         )
 
     def tail(self, lines: int) -> list[str]:
-        """The last lines of its log."""
+        """The last lines of its log, none of an earlier process under the same name."""
         if self.process.log is None:
             return []
         try:
             with self.process.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, 2) - 256 * lines))
+                file.seek(max(self._log_start, file.seek(0, 2) - 256 * lines))
                 return file.read().decode(errors="replace").splitlines()[-lines:]
         except OSError:
             return []

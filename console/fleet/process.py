@@ -42,20 +42,59 @@ QUIET = {
 }
 
 
+FORK_WITHIN = 120.0
+"""Seconds for the fork server to answer: it may have to warm up first."""
+
+
 class ForkedProcess(PartyProcess):
-    """A child of the fork server, which reports its end."""
+    """A child of the fork server, which reports its end.
+
+    It is known by a descriptor as well as by its id: the id alone may be somebody else's by the time it is used, and
+    the descriptor tells of its end even where the fork server cannot any more.
+    """
 
     def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, log: Path) -> None:
         self.pid, self.reader, self.writer, self.log = pid, reader, writer, log
-        self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._exited: asyncio.Future[int] = self._loop.create_future()
+        self._handle = -1
+        with contextlib.suppress(OSError):  # it may have ended already, which is on its way to us
+            self._handle = os.pidfd_open(pid)
+            self._loop.add_reader(self._handle, self._seen_ended)
 
     async def wait(self) -> int:
-        return await asyncio.shield(self.exited)
+        return await asyncio.shield(self._exited)
 
     def kill(self) -> None:
-        if not self.exited.done():
+        if self._handle >= 0:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def ended(self, status: int, note: str = "") -> None:
+        """Its end is known; the first to say so is right."""
+        if self._exited.done():
+            return
+        self.note = note
+        self._exited.set_result(status)
+        self._release()
+
+    def orphaned(self, note: str) -> None:
+        """The fork server is gone: nobody else will tell of this process's end, nor end it."""
+        self.note = note
+        self.kill()
+        if self._handle < 0:
+            self.ended(-signal.SIGKILL, note)
+
+    def _seen_ended(self) -> None:
+        self._loop.remove_reader(self._handle)
+        # The fork server knows the status, and says it at once unless it is stopped or gone itself.
+        self._loop.call_later(0.0 if self.note else 1.0, self.ended, -signal.SIGKILL, self.note)
+
+    def _release(self) -> None:
+        if self._handle >= 0:
+            self._loop.remove_reader(self._handle)
+            os.close(self._handle)
+            self._handle = -1
 
 
 class LocalLauncher(Launcher):
@@ -70,31 +109,39 @@ class LocalLauncher(Launcher):
         self._forking: deque[asyncio.Future[int]] = deque()
         self._processes: dict[int, ForkedProcess] = {}
         self._early: dict[int, int] = {}
+        self._abandoned: set[int] = set()
         self._starting = asyncio.Lock()
         self.warm: asyncio.Future[float] | None = None
 
     async def start(self) -> None:
         """Start the fork server, without waiting for it to be warm."""
         async with self._starting:
-            if self._server is not None and self._server.returncode is None:
+            if self._socket is not None:
                 return
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             ours.setblocking(False)
-            self._logs.mkdir(parents=True, exist_ok=True)
-            with (self._logs / "fork-server.log").open("ab") as log, theirs:
-                self._server = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "unfed.console.party.forkserver",
-                    str(theirs.fileno()),
-                    *PRELOAD,
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=os.environ | QUIET,
-                    start_new_session=True,  # a Ctrl-C in the terminal is for the console to handle
-                )
+            try:
+                self._logs.mkdir(parents=True, exist_ok=True)
+                with (self._logs / "fork-server.log").open("ab") as log, theirs:
+                    self._server = await asyncio.create_subprocess_exec(
+                        sys.executable,
+                        "-m",
+                        "unfed.console.party.forkserver",
+                        str(theirs.fileno()),
+                        *PRELOAD,
+                        pass_fds=[theirs.fileno()],
+                        stdin=asyncio.subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        env=os.environ | QUIET,
+                        start_new_session=True,  # a Ctrl-C in the terminal is for the console to handle
+                    )
+            except OSError as error:
+                ours.close()
+                raise UnfedError(f"the fork server cannot be started: {error}", kind="fleet") from error
+            except BaseException:
+                ours.close()
+                raise
             self._socket = ours
             loop = asyncio.get_running_loop()
             self.warm = loop.create_future()
@@ -102,48 +149,69 @@ class LocalLauncher(Launcher):
 
     async def launch(self, spec: PartySpec, log: Path) -> PartyProcess:
         await self.start()
-        assert self._socket is not None
         ours, theirs = socket.socketpair()
-        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        with theirs:
-            try:
-                socket.send_fds(self._socket, [str(log).encode()], [theirs.fileno()])
-            except OSError as error:
-                ours.close()
-                raise self._gone() from error
-        self._forking.append(forked)
         try:
-            pid = await forked
+            with theirs:
+                forked = await self._request(str(log).encode(), theirs)
+            pid = await self._answered(forked)
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=1 << 20)
         except BaseException:
             ours.close()  # a child that was forked all the same ends with it
             raise
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=1 << 20)
-        process = self._processes[pid] = ForkedProcess(pid, reader, writer, log)
+        process = ForkedProcess(pid, reader, writer, log)
         if (status := self._early.pop(pid, None)) is not None:
-            process.exited.set_result(status)
+            process.ended(status)
+        elif self._socket is None:
+            process.orphaned(_ORPHANED)
+        else:
+            self._processes[pid] = process
         return process
 
     async def close(self) -> None:
         """End the fork server and with it every child."""
+        if self._socket is not None:
+            self._hang_up()
         if self._server is None:
             return
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
-            self._socket = None
         try:
             async with asyncio.timeout(5):
                 await self._server.wait()
         except TimeoutError:
-            self._server.kill()
+            with contextlib.suppress(ProcessLookupError):
+                self._server.kill()
             await self._server.wait()
-        self._all_gone()
+        self._all_gone("the launcher was closed")
         self._server = None
+
+    async def _request(self, log: bytes, control: socket.socket) -> asyncio.Future[int]:
+        """Ask for a child; the future is its process id."""
+        while self._socket is not None:
+            try:
+                socket.send_fds(self._socket, [log], [control.fileno()])
+            except BlockingIOError:  # it is behind, as while it warms up
+                await asyncio.sleep(0.01)
+            except OSError as error:
+                raise self._gone() from error
+            else:
+                forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+                self._forking.append(forked)
+                return forked
+        raise self._gone()
+
+    async def _answered(self, forked: asyncio.Future[int]) -> int:
+        try:
+            async with asyncio.timeout(FORK_WITHIN):
+                return await forked
+        except TimeoutError:
+            raise UnfedError(
+                f"the fork server made no process within {FORK_WITHIN:g} s",
+                kind="fleet",
+                hint=f"see {self._logs / 'fork-server.log'}",
+            ) from None
 
     def _heard(self) -> None:
         """A report of the fork server is there to read."""
-        assert self._socket is not None
-        while True:
+        while self._socket is not None:
             try:
                 data = self._socket.recv(65536)
             except BlockingIOError:
@@ -151,27 +219,45 @@ class LocalLauncher(Launcher):
             except OSError:
                 data = b""
             if not data:
-                asyncio.get_running_loop().remove_reader(self._socket)
-                self._all_gone()
+                self._hang_up()
+                self._all_gone(_ORPHANED)
                 return
-            message: list[Any] = msgspec.msgpack.decode(data)
-            if message[0] == "warm" and self.warm is not None and not self.warm.done():
-                self.warm.set_result(message[1])
-            elif message[0] == "forked":
-                if not (forked := self._forking.popleft()).done():  # else its launch was cancelled
-                    forked.set_result(message[1])
-            elif message[0] == "exited":
-                pid, status = message[1:]
-                if (process := self._processes.pop(pid, None)) is None:
-                    self._early[pid] = status
-                elif not process.exited.done():
-                    process.exited.set_result(status)
+            self._take(msgspec.msgpack.decode(data))
 
-    def _all_gone(self) -> None:
+    def _take(self, message: list[Any]) -> None:
+        if message[0] == "warm":
+            if self.warm is not None and not self.warm.done():
+                self.warm.set_result(message[1])
+        elif message[0] == "failed":
+            if not (forked := self._forking.popleft()).done():
+                forked.set_exception(UnfedError(f"no process can be forked: {message[1]}", kind="fleet"))
+        elif message[0] == "forked":
+            if (forked := self._forking.popleft()).done():
+                self._abandoned.add(message[1])  # its launch was given up
+            else:
+                forked.set_result(message[1])
+        elif message[0] == "exited":
+            pid, status = message[1:]
+            if (process := self._processes.pop(pid, None)) is not None:
+                process.ended(status)
+            elif pid in self._abandoned:
+                self._abandoned.discard(pid)
+            else:
+                self._early[pid] = status
+
+    def _hang_up(self) -> None:
+        assert self._socket is not None
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+        self._socket = None
+
+    def _all_gone(self, why: str) -> None:
+        """No fork server any more: its children end too, and whoever waits for one is told."""
         for process in self._processes.values():
-            if not process.exited.done():
-                process.exited.set_result(-signal.SIGKILL)
+            process.orphaned(why)
         self._processes.clear()
+        self._early.clear()
+        self._abandoned.clear()
         while self._forking:
             if not (forked := self._forking.popleft()).done():
                 forked.set_exception(self._gone())
@@ -181,3 +267,6 @@ class LocalLauncher(Launcher):
 
     def _gone(self) -> UnfedError:
         return UnfedError("the fork server ended", kind="fleet", hint=f"see {self._logs / 'fork-server.log'}")
+
+
+_ORPHANED = "the fork server ended, and its children with it"

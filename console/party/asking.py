@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +27,12 @@ from unfed.plugins import (
 from .context import PartyContext
 
 Explain = Callable[[BaseException, str], Failure]
+Yielded = TypeVar("Yielded", Token, Metric, Answer)
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODERS: dict[type, Callable[[bytes], Any]] = {
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Answer)
+}
 
 
 async def answer(
@@ -32,24 +40,26 @@ async def answer(
 ) -> None:
     """Drive `role.answer` and emit its events; ends with `Finished` or `Failed`, always, and never raises."""
     emit(Started())
+    phases = ctx.phases[query.id]
     began = time.perf_counter()
 
     def online() -> float:
-        return time.perf_counter() - began - ctx.offline.get(query.id, 0.0)
+        return time.perf_counter() - began - phases.offline()
 
     first: float | None = None
     final: Answer | None = None
-    events = role.answer(query)
+    events: AsyncIterator[Token | Metric | Answer] | None = None
     try:
+        events = role.answer(query)
         async for event in events:
             if isinstance(event, Token):
                 at = online()
                 first = at if first is None else first
-                emit(msgspec.structs.replace(event, at=at))
+                emit(_checked(msgspec.structs.replace(event, at=at), Token))
             elif isinstance(event, Metric):
-                emit(msgspec.structs.replace(event, party=event.party or ctx.name))
+                emit(_checked(msgspec.structs.replace(event, party=event.party or ctx.name), Metric))
             elif isinstance(event, Answer):
-                final = event
+                final = _checked(event, Answer)
             else:
                 raise UnfedError(
                     f"{type(role).__name__} yielded {type(event).__name__}", kind="internal", party=ctx.name
@@ -57,20 +67,32 @@ async def answer(
         total = online()
         if final is None:
             raise UnfedError("the role ended without an Answer", kind="internal", party=ctx.name)
-        emit(
-            Finished(
-                answer=final,
-                total=total,
-                first_token=total if first is None else first,
-                offline=ctx.offline.get(query.id, 0.0),
-                phases=dict(ctx.phases.get(query.id, {})),
-            )
+        ending: Event = Finished(
+            answer=final,
+            total=total,
+            first_token=total if first is None else first,
+            offline=phases.offline(),
+            phases=dict(phases.seconds),
         )
     except asyncio.CancelledError:
-        emit(Failed(error=Failure(kind="cancelled", message="the query was cancelled")))
+        ending = Failed(error=Failure(kind="cancelled", message="the query was cancelled"))
     except Exception as error:
-        emit(Failed(error=explain(error, "the answer failed")))
-    finally:
-        close = getattr(events, "aclose", None)
-        if close is not None:
+        ending = Failed(error=explain(error, "the answer failed"))
+    emit(ending)
+    close = getattr(events, "aclose", None)
+    if close is not None:
+        with contextlib.suppress(Exception):
             await close()
+
+
+def _checked(event: Yielded, kind: type[Yielded]) -> Yielded:
+    """The event with fields of the types that it declares, as a role's numpy or torch scalars are not.
+
+    Raises:
+        UnfedError: they are not; the value is not repeated.
+    """
+    try:
+        checked: Yielded = _DECODERS[kind](_encode(event))
+        return checked
+    except (TypeError, OverflowError, msgspec.ValidationError) as error:
+        raise UnfedError(f"the role yielded a {kind.__name__} that is none: {error}", kind="role") from None

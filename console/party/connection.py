@@ -1,15 +1,15 @@
-"""One authenticated connection of the asyncio side: bytes in, frames out."""
+"""One authenticated connection of the asyncio side: bytes in, frames out, and the calls that wait for replies."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import Any, Protocol
 
+from .frames import Frame
+from .identity import Identity
 from .reader import FrameReader
-
-if TYPE_CHECKING:
-    from .wire import Wire
 
 log = logging.getLogger("unfed.wire")
 
@@ -17,35 +17,62 @@ _JOIN = 64 << 10
 """Frames up to this size are joined before writing: one TLS record is cheaper than several."""
 
 
-class Connection(asyncio.BufferedProtocol):
-    """Reads frames from a TLS transport and hands them to the wire; a malformed one ends this connection alone."""
+class Owner(Protocol):
+    """Whom a connection tells of what happens to it."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    @property
+    def identity(self) -> Identity: ...
+
+    def joined(self, connection: Connection) -> None: ...
+
+    def left(self, connection: Connection) -> None: ...
+
+    def arrived(self, connection: Connection, frame: Frame) -> None: ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Reads frames from a TLS transport and hands them on; a malformed one ends this connection and nothing else.
+
+    Args:
+        expected: who should be at the other end; empty for whoever comes.
+    """
+
+    def __init__(self, owner: Owner, expected: str = "") -> None:
+        self._owner = owner
+        self._expected = expected
         self._reader = FrameReader()
         self._room = asyncio.Event()
         self._room.set()
         self._transport: asyncio.Transport | None = None
+        self._number = 0
+        self._late: set[int] = set()
+        self.calls: dict[int, asyncio.Future[Any]] = {}
+        self.queries: set[str] = set()
+        self._since = time.monotonic()
         self.peer = ""
+        self.certificate = b""
         self.reason = ""
-        self.broke_protocol = False
+        self.dropped = self.broke_protocol = False
 
     # -- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "writelines")
         self._transport = transport  # type: ignore[assignment]
-        peer = self._wire.identity.peer_of(transport.get_extra_info("ssl_object"))
+        tls = transport.get_extra_info("ssl_object")
+        peer = self._owner.identity.peer_of(tls)
         if peer is None:
-            self.drop("a key that no peer of this party has")
-            return
-        self.peer = peer
-        self._wire.joined(self)
+            self.drop("a key that no peer of this party has (any more)")
+        elif self._expected not in ("", peer):
+            self.drop(f"{peer} answered at the address of {self._expected}")
+        else:
+            self.peer, self.certificate = peer, tls.getpeercert(binary_form=True)
+            self._owner.joined(self)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self.reason = self.reason or "the connection ended"
         self._room.set()
         if self.peer:
-            self._wire.left(self)
+            self._owner.left(self)
 
     def pause_writing(self) -> None:
         self._room.clear()
@@ -59,7 +86,9 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         try:
             for frame in self._reader.filled(nbytes):
-                self._wire.arrived(self, frame)
+                self._owner.arrived(self, frame)
+                if self.reason:
+                    return  # it was dropped for what this frame holds
         except ValueError as error:
             self.drop(str(error), broke_protocol=True)
 
@@ -69,8 +98,13 @@ class Connection(asyncio.BufferedProtocol):
     def open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def age(self) -> float:
+        """Seconds since it was begun."""
+        return time.monotonic() - self._since
+
     async def write(self, pieces: list[bytes | memoryview], size: int) -> None:
-        """Send one frame; waits while the peer is behind."""
+        """Send one frame; waits while the peer is behind. Raises ConnectionError where the connection is gone."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError(self.reason or "the connection is closed")
         if len(pieces) == 1:
@@ -81,10 +115,42 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.writelines(pieces)
         if not self._room.is_set():
             await self._room.wait()
+            if not self.open:
+                raise ConnectionError(self.reason or "the connection is closed")
+
+    def begin_call(self) -> tuple[int, asyncio.Future[Any]]:
+        """A call's number, and the future that its reply is put into."""
+        self._number += 1
+        reply = self.calls[self._number] = asyncio.get_running_loop().create_future()
+        return self._number, reply
+
+    def end_call(self, number: int) -> None:
+        """The caller no longer waits; a reply that still comes is late, not wrong."""
+        if self.calls.pop(number, None) is not None:
+            self._late.add(number)
+
+    def answered(self, number: int) -> asyncio.Future[Any] | None:
+        """The future of a call that has its reply; None where the caller no longer waits.
+
+        Raises:
+            ValueError: no such call was made over this connection, or it has been answered before.
+        """
+        if (reply := self.calls.pop(number, None)) is not None:
+            return reply
+        if number not in self._late:
+            raise ValueError(f"it answered call {number}, which it was not asked")
+        self._late.discard(number)
+        return None
 
     def drop(self, reason: str, *, broke_protocol: bool = False) -> None:
         """End the connection for a reason that the log tells."""
-        self.reason, self.broke_protocol = reason, broke_protocol
+        if self.reason:
+            return
+        self.dropped, self.reason, self.broke_protocol = True, reason, broke_protocol
         log.warning("refused %s: %s", self.peer or "a connection", reason)
         if self._transport is not None:
             self._transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

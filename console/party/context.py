@@ -11,8 +11,10 @@ from typing import Any
 from unfed.plugins import Contribution, Model, PartySpec, Phase, UnfedError
 from unfed.plugins.query import PhaseKind
 
-from .channel import BlockingChannel, Door
+from .channel import BlockingChannel
+from .door import Door
 from .model import OpenModel
+from .phases import Phases
 from .tape import Tape
 from .wire import Wire, current_query
 
@@ -29,9 +31,9 @@ class PartyContext:
             slot: OpenModel(spec.name, opened) for slot, opened in spec.models.items() if opened.opens != ("none",)
         }
         self.peers: tuple[str, ...] = ()
-        self.phases: defaultdict[str, dict[str, float]] = defaultdict(dict)
-        self.offline: defaultdict[str, float] = defaultdict(float)
+        self.phases: defaultdict[str, Phases] = defaultdict(Phases)
         self._contributed: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self._private = spec.private_ids
         self._wire = wire
         self._door = door
         self._tape = tape
@@ -65,13 +67,10 @@ class PartyContext:
         self._emit(query, Phase(name=name, kind=kind, party=self.name))
         began = time.perf_counter()
         try:
-            yield
+            with self.phases[query].time(name, kind):
+                yield
         finally:
-            seconds = time.perf_counter() - began
-            self.phases[query][name] = self.phases[query].get(name, 0.0) + seconds
-            if kind == "offline":
-                self.offline[query] += seconds
-            self._emit(query, Phase(name=name, kind=kind, seconds=seconds, party=self.name))
+            self._emit(query, Phase(name=name, kind=kind, seconds=time.perf_counter() - began, party=self.name))
 
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]
@@ -83,7 +82,13 @@ class PartyContext:
             self._tape.held(name, current_query.get(), fields)
 
     def settle(self, query: str) -> Contribution:
-        """What was contributed to `query`; all that was kept for it is dropped."""
-        self.phases.pop(query, None)
-        self.offline.pop(query, None)
-        return Contribution(party=self.name, amounts=self._contributed.pop(query, {}))
+        """What was contributed to `query`; all that was kept for it is dropped.
+
+        With private ids, what was done without knowing for which query counts towards the one settled next.
+        """
+        amounts: dict[str, float] = {}
+        for each in {query, ""} if self._private else {query}:
+            self.phases.pop(each, None)
+            for name, amount in self._contributed.pop(each, {}).items():
+                amounts[name] = amounts.get(name, 0.0) + amount
+        return Contribution(party=self.name, amounts=amounts)

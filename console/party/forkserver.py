@@ -2,7 +2,8 @@
 
 It imports but never computes, so its children share its memory until they write to it. It speaks over one
 SOCK_SEQPACKET socket: a request is the log's path with the child's control socket attached; it answers `("forked",
-pid)` in order, and `("exited", pid, status)` as soon as a child ends. When its launcher is gone it ends every child.
+pid)` in order (or `("failed", reason)`), and `("exited", pid, status)` as soon as a child ends. When its launcher is
+gone it ends every child; when it is killed itself, the kernel does.
 """
 
 from __future__ import annotations
@@ -16,8 +17,15 @@ import signal
 import socket
 import sys
 import time
+import traceback
+from typing import NoReturn
 
 import msgspec
+import setproctitle
+
+from .link import SocketStream
+from .parent import end_with_parent
+from .play import play
 
 MAX_REQUEST = 8192
 
@@ -55,17 +63,23 @@ class ForkServer:
             return False
         if not data:
             return False
-        pid = os.fork()
-        if pid == 0:
-            self._become_party(data.decode(), descriptors[0])
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell("failed", str(error.strerror))
+        else:
+            if pid == 0:
+                self._become_party(data.decode(), descriptors[0], parent)
+            self._children.add(pid)
+            self._tell("forked", pid)
         os.close(descriptors[0])
-        self._children.add(pid)
-        self._tell("forked", pid)
         return True
 
-    def _become_party(self, log: str, descriptor: int) -> None:
+    def _become_party(self, log: str, descriptor: int, parent: int) -> NoReturn:
         status = 70
         try:
+            end_with_parent(parent)  # a signal for the end of a thread; here that is the server's only one
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._launcher.close()
@@ -75,19 +89,13 @@ class ForkServer:
             os.dup2(to_log, 1)
             os.dup2(to_log, 2)
             os.close(to_log)
-            from .host import play
-            from .link import SocketStream
-
             play(SocketStream(socket.socket(fileno=descriptor)))
-            status = 0
+        except SystemExit as leaving:
+            status = leaving.code if isinstance(leaving.code, int) else 1
         except BaseException:
-            import traceback
-
             traceback.print_exc()
+            sys.stderr.flush()
         finally:
-            with contextlib.suppress(Exception):
-                sys.stderr.flush()
-                sys.stdout.flush()
             os._exit(status)  # the interpreter's own ending would run what belongs to the parent
 
     def _reap(self) -> None:
@@ -112,12 +120,10 @@ class ForkServer:
 def main() -> None:
     """`python -m unfed.console.party.forkserver DESCRIPTOR MODULE…`: preload the modules, then serve."""
     launcher = socket.socket(fileno=int(sys.argv[1]))
-    import setproctitle
-
     setproctitle.setproctitle("unfed fork-server")
     began = time.perf_counter()
     problems = []
-    for module in ["unfed.console.party.host", *sys.argv[2:]]:
+    for module in sys.argv[2:]:
         try:
             importlib.import_module(module)
         except Exception as error:  # a party that needs it will say so itself

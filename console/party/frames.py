@@ -46,9 +46,7 @@ MAX_COUNT = 1 << 48
 MAX_NAME = 256
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
-Shape = Annotated[
-    tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)
-]
+Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):

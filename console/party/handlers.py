@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,37 +23,66 @@ class Handler:
         parameters = list(inspect.signature(method).parameters.values())[1:]
         if any(each.kind is not inspect.Parameter.KEYWORD_ONLY for each in parameters):
             raise TypeError(f"{method.__qualname__}: fields of a served method are keyword-only, after the sender")
-        self._types = {each.name: hints.get(each.name, Any) for each in parameters}
+        self._fields = {each.name: _Field(each.name, hints.get(each.name, Any)) for each in parameters}
         self._required = {each.name for each in parameters if each.default is inspect.Parameter.empty}
 
     def check(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values as the method takes them. Raises ValueError where they do not fit."""
         if missing := self._required - values.keys():
             raise ValueError(f"the field {min(missing)!r} is missing")
-        torch = sys.modules.get("torch")
         for name, value in values.items():
-            if name not in self._types:
+            if (field := self._fields.get(name)) is None:
                 raise ValueError(f"there is no field {name[:32]!r}")
-            kind = self._types[name]
-            if kind is Any or type(value) is kind:
-                continue
-            if torch is not None and (isinstance(value, torch.Tensor) or kind is torch.Tensor):
-                raise ValueError(f"the field {name!r} should be {getattr(kind, '__name__', kind)}")
-            try:
-                values[name] = msgspec.convert(value, kind)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"the field {name!r}: {error}") from None
+            values[name] = field.check(value)
         return values
 
     def __call__(self, sender: str, values: dict[str, Any]) -> Awaitable[Any]:
         return self._method(sender, **values)
 
 
+class _Field:
+    """What one field may hold: a tensor, what msgspec makes of plain values, or either."""
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self.name = name
+        self.kind = kind
+        parts = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
+        plain = [part for part in parts if not _is_tensor(part)]
+        self._tensor = len(plain) < len(parts) or kind is Any
+        self._plain = typing.Union[tuple(plain)] if plain else None  # noqa: UP007  (made of what is known only now)
+        if self._plain is not None:
+            try:
+                msgspec.convert(None, self._plain)
+            except msgspec.ValidationError:
+                pass
+            except TypeError as error:
+                raise TypeError(f"the field {name!r} cannot be checked: {error}") from None
+
+    def check(self, value: Any) -> Any:
+        if _is_tensor(type(value)):
+            if not self._tensor:
+                raise ValueError(f"the field {self.name!r} should be {self.kind}, not a tensor")
+            return value
+        if self.kind is Any or type(value) is self.kind:
+            return value
+        if self._plain is None:
+            raise ValueError(f"the field {self.name!r} should be a tensor")
+        try:
+            return msgspec.convert(value, self._plain)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise ValueError(f"the field {self.name!r}: {error}") from None
+
+
+def _is_tensor(kind: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(kind, type) and issubclass(kind, torch.Tensor)
+
+
 def served(role: Role) -> dict[str, Handler]:
     """Handlers by name. Raises TypeError for a signature that cannot be served."""
     return {
-        name: Handler(method)
-        for name, method in inspect.getmembers(role, inspect.iscoroutinefunction)
+        name: Handler(getattr(role, name))
+        for name, method in inspect.getmembers(type(role), inspect.iscoroutinefunction)
         if getattr(method, "__unfed_serves__", False)
     }
 

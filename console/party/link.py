@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import IO, Protocol
+from typing import IO, NoReturn, Protocol
 
 import msgspec
 
@@ -20,10 +22,14 @@ class ControlStream(Protocol):
     """Whole messages over some stream."""
 
     def read(self) -> Order | None:
-        """The next order; None at the end of the stream."""
+        """The next order; None at the end of the stream. Raises msgspec.MsgspecError for what is no order."""
         ...
 
-    def write(self, report: Report) -> None: ...
+    def pack(self, report: Report) -> bytes:
+        """The report as it is written."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
 
 
 class SocketStream:
@@ -41,8 +47,11 @@ class SocketStream:
         order: Order = control.decode_order(data)
         return order
 
-    def write(self, report: Report) -> None:
-        self._sock.sendall(control.packed(report))
+    def pack(self, report: Report) -> bytes:
+        return control.packed(report)
+
+    def write(self, data: bytes) -> None:
+        self._sock.sendall(data)
 
 
 class LineStream:
@@ -58,8 +67,11 @@ class LineStream:
                 return order
         return None
 
-    def write(self, report: Report) -> None:
-        self._writer.write(control.encode_line(report) + b"\n")
+    def pack(self, report: Report) -> bytes:
+        return control.encode_line(report) + b"\n"
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
         self._writer.flush()
 
 
@@ -73,7 +85,7 @@ class ControlLink:
     def __init__(self, stream: ControlStream, take: Callable[[Order], None]) -> None:
         self._stream = stream
         self._take = take
-        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._beat: Callable[[], Beat] | None = None
         self._writer = threading.Thread(target=self._write, name="control-out", daemon=True)
 
@@ -84,7 +96,7 @@ class ControlLink:
 
     def send(self, report: Report) -> None:
         """Queue a report; never blocks. Any thread may call it."""
-        self._reports.put(report)
+        self._reports.put(self._stream.pack(report))
 
     def finish(self) -> None:
         """Write what is queued and stop."""
@@ -95,22 +107,29 @@ class ControlLink:
         try:
             while (order := self._stream.read()) is not None:
                 self._take(order)
-        except (OSError, msgspec.MsgspecError) as error:
-            print(f"control link: {error}", flush=True)
+        except msgspec.MsgspecError as error:
+            self.refuse(f"no order of a launcher: {error}")
+        except OSError:
+            pass
         os._exit(0)  # the launcher is gone, and so is the reason to be here: no thread may delay that
+
+    def refuse(self, why: str) -> NoReturn:
+        """Whoever is at the other end is no launcher: say so and end."""
+        print(f"unfed-node: {why}", file=sys.stderr, flush=True)
+        os._exit(2)
 
     def _write(self) -> None:
         assert self._beat is not None
         next_beat = time.monotonic()
         try:
             while True:
-                try:
-                    report = self._reports.get(timeout=max(0.0, next_beat - time.monotonic()))
-                    if report is None:
+                if (ahead := next_beat - time.monotonic()) <= 0:
+                    self._stream.write(self._stream.pack(self._beat()))
+                    next_beat = time.monotonic() + BEAT
+                    continue
+                with contextlib.suppress(queue.Empty):
+                    if (report := self._reports.get(timeout=ahead)) is None:
                         return
                     self._stream.write(report)
-                except queue.Empty:
-                    self._stream.write(self._beat())
-                    next_beat = time.monotonic() + BEAT
         except OSError:
             os._exit(0)

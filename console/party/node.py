@@ -17,19 +17,30 @@ def main() -> None:
         description="Run one party of a fleet. Its spec, roster and orders are read from stdin as lines of JSON; "
         "reports are written to stdout. See docs/operate.md.",
     )
-    parser.parse_args()
-    if sys.stdin.isatty():
+    parser.add_argument(
+        "--end-with-parent", action="store_true", help="be killed when the process that started this one ends"
+    )
+    arguments = parser.parse_args()
+    if sys.stdin is None or sys.stdin.isatty():
         parser.exit(
             2, "unfed-node reads its spec and roster from stdin; it is started by a launcher (docs/operate.md)\n"
         )
-    from .host import play
-    from .link import LineStream
+    if arguments.end_with_parent:
+        from .parent import end_with_parent
 
-    reports = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not stand among the reports
-    play(LineStream(sys.stdin.buffer, reports))
-    sys.stderr.flush()
-    os._exit(0)
+        end_with_parent()
+    from .link import LineStream
+    from .play import play
+
+    orders, reports = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # whatever a library reads or prints must not stand among orders and reports
+    os.dup2(2, 1)
+    os.close(nothing)
+    try:
+        play(LineStream(orders, reports))
+    except KeyboardInterrupt:
+        os._exit(130)
 
 
 if __name__ == "__main__":

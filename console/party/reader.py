@@ -51,7 +51,7 @@ class FrameReader:
             if self._have - first < length:
                 if frames.LENGTH + length > _SCRATCH:
                     # Not a bytearray: those are filled with zeros at once, so that announcing bytes would cost memory.
-                    self._body = memoryview(np.empty(length, np.uint8))
+                    self._body = np.empty(length, np.uint8).data
                     self._filled = self._have - first
                     self._body[: self._filled] = self._view[first : self._have]
                     start = self._have

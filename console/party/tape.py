@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from unfed.plugins import Array, Entry
+from unfed.plugins import Array, Entry, UnfedError
 from unfed.plugins.view import ViewWriter, now
 
 from . import frames
@@ -15,11 +15,19 @@ from .frames import Frame
 
 
 class Tape:
-    """Writes to a file that only its owner may read; any thread may record."""
+    """Writes to a file that only its owner may read; any thread may record.
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    Args:
+        private_ids: messages carry no query ids, so those without count towards whichever query is settled next.
+    """
+
+    def __init__(self, path: Path, private_ids: bool = False) -> None:
+        self._private = private_ids
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise UnfedError(f"cannot write the view {path}: {error.strerror}", kind="fleet") from None
         self._writer = ViewWriter(os.fdopen(descriptor, "ab"))
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, int]] = {}
@@ -56,7 +64,8 @@ class Tape:
         """How many entries and bytes the view of a query that is over holds; they are on disk from now on."""
         with self._lock:
             self._writer.flush()
-            return self._counts.pop(query, (0, 0))
+            counts = [self._counts.pop(each, (0, 0)) for each in ({query, ""} if self._private else {query})]
+        return sum(entries for entries, _ in counts), sum(size for _, size in counts)
 
     def flush(self) -> None:
         with self._lock:

@@ -14,8 +14,8 @@ from ..models import ModelCard
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
-_ONSETS = "b d f g j k l m n p q r s t v w x z br dr fl gr kl pr qu sk tr vl zw".split()
-_VOWELS = "a e i o u y ai eu oa".split()
+_ONSETS = (*"bdfgjklmnpqrstvwxz", "br", "dr", "fl", "gr", "kl", "pr", "qu", "sk", "tr", "vl", "zw")
+_VOWELS = (*"aeiouy", "ai", "eu", "oa")
 _NUMPY = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
 
 

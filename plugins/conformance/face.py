@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from ..backend import Backend
 from ..errors import UnfedError
-from ..guarantee import OUTSIDERS
 from ..models import ModelCard
 from ..plan import Plan
 from .outcome import complain
@@ -37,15 +38,15 @@ class Errand(msgspec.Struct):
 
     module: str
     name: str
-    options: dict[str, msgspec.Raw]
+    options: dict[str, Any]
     models: dict[str, ModelCard | tuple[ModelCard, ...]]
 
     def plan(self) -> Plan:
-        backend: type[Backend] = __import__("importlib").import_module(self.module)
+        found: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
-            backend = getattr(backend, part)
-        options = {name: msgspec.json.decode(value) for name, value in self.options.items()}
-        return backend().plan(self.models, backend.Options.model_validate(options))
+            found = getattr(found, part)
+        backend: type[Backend] = found
+        return backend().plan(self.models, backend.Options.model_validate(self.options))
 
 
 async def imports(rig: Rig) -> str:
@@ -110,8 +111,6 @@ async def guarantee(rig: Rig) -> str:
             if not any(node in members(rig.plan, claim) for claim in claims):
                 problems.append(f"no claim says whether {node} learns the {asset}: basis 'none' says that it does")
     for claim in rig.plan.guarantee:
-        if claim.denies and not set(claim.against) - set(OUTSIDERS) and "network" not in claim.against:
-            continue
         if claim.denies and not (claim.assumes or claim.reveals or claim.parameters):
             problems.append(
                 f"the claim on {claim.asset} against {', '.join(claim.against)} ({claim.basis}) neither assumes nor "
@@ -148,7 +147,7 @@ async def _elsewhere(rig: Rig) -> tuple[list[str], str]:
     errand = Errand(
         module=rig.backend.__module__,
         name=rig.backend.__qualname__,
-        options={key: msgspec.Raw(msgspec.json.encode(value)) for key, value in rig.options.model_dump().items()},
+        options=rig.options.model_dump(mode="json"),
         models=dict(rig.models),
     )
     process = await asyncio.create_subprocess_exec(

@@ -131,9 +131,8 @@ def _whole(values: Numbers) -> Iterator[tuple[str, Numbers]]:
     """An array as whole numbers, if that is what it holds; and the places of the ones where each row has just one."""
     if not values.size or values.dtype.kind not in "fiu":
         return
-    if values.dtype.kind in "iu":
-        yield "", values.reshape(-1).astype(np.int64)
-    elif np.isfinite(values).all() and (values == np.floor(values)).all() and (np.abs(values) < 2**53).all():
+    whole = values.dtype.kind in "iu"
+    if whole or (np.isfinite(values).all() and (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()):
         yield "", values.reshape(-1).astype(np.int64)
     if values.ndim and values.shape[-1] >= 16:
         rows = values.reshape(-1, values.shape[-1])

@@ -69,6 +69,10 @@ class Fleet(Protocol):
 
     def parties(self) -> Sequence[PartyState]: ...
 
+    def addresses(self) -> dict[str, dict[str, Any]]:
+        """Process → where it listens and the certificate it shows, in terms that the lab's knocker understands."""
+        ...
+
     async def stop(self) -> None: ...
 
 
@@ -76,7 +80,7 @@ class Lab(Protocol):
     """A console as the kit uses it, made from a folder that its files go to (the parties' logs under `logs`)."""
 
     knocker: str
-    """Module with `address(ctx)` and `knock(ctx, target)`, imported inside parties (see `probe`)."""
+    """Module whose `knock(ctx, address)` is called inside parties, by `probe`."""
 
     async def card(self, reference: str) -> ModelCard:
         """The card of a model folder or id. Raises `UnfedError`."""
@@ -92,8 +96,8 @@ class Lab(Protocol):
         """A whole run's record as JSON-able values, and what its schema finds wrong with it."""
         ...
 
-    async def stranger(self, target: Mapping[str, Any]) -> dict[str, str]:
-        """Knock at `target` with a key that stands in no roster; door → how it was refused, empty where it was not."""
+    async def stranger(self, address: Mapping[str, Any]) -> dict[str, str]:
+        """Knock with a key that stands in no roster; door → how it was refused, empty where it was not."""
         ...
 
     async def close(self) -> None:

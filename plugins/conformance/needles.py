@@ -10,6 +10,7 @@ import base64
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -50,7 +51,7 @@ class Needles(msgspec.Struct):
                 self.raw.append((f"{what} as {form}", data))
             letters = "".join(letter for letter in word if letter.isalnum()).casefold()
             if len(letters) >= LETTERS:
-                self.words.append((f"{what} in pieces", letters))
+                self.words.append((f"{what} as pieces", letters))
             for form in (word, word.upper()):
                 codes = np.array([[ord(letter) for letter in form]], dtype=np.int64)
                 self.windows.append((f"{what} as character codes", codes))
@@ -74,7 +75,7 @@ class Needles(msgspec.Struct):
                     data = window.astype(f"<f{int(name) // 8}").tobytes()
                     self.raw.append((f"{what} as float{name}", data))
             digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
-            self.spelled.append((f"{what} in decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
+            self.spelled.append((f"{what} as decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
         for window in distinctive(ids, max(6, width), shown):
             if window.max() < 256:
                 self.raw.append((f"{what} as bytes", window.astype("u1").tobytes()))
@@ -104,7 +105,7 @@ def distinctive(ids: Sequence[int], width: int, shown: Sequence[int] = ()) -> In
         for window in windows
         if tuple(window) not in known
         and len(set(window)) >= max(2, width - 1)
-        and len({b - a for a, b in zip(window, window[1:], strict=False)}) > 1
+        and len({b - a for a, b in pairwise(window)}) > 1
         and max(window) >= 32
     ]
     return np.array(kept, dtype=np.int64).reshape(-1, width)

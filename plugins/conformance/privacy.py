@@ -6,6 +6,7 @@ lists. Only what came after a first, plain query is searched, so that weights op
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
@@ -71,9 +72,7 @@ def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter
 
 def members(plan: Plan, claim: Claim) -> frozenset[str]:
     """Processes of a claim's coalition; outsiders have no view."""
-    return frozenset(
-        process for name in claim.against if name not in OUTSIDERS for process in processes_of(plan, name)
-    )
+    return frozenset(process for name in claim.against if name not in OUTSIDERS for process in processes_of(plan, name))
 
 
 def processes_of(plan: Plan, name: str) -> tuple[str, ...]:
@@ -106,7 +105,8 @@ def look_for(
         else:
             phrases = [*(word for word in each.canary.words if word in each.text), each.text.strip()[:48]]
             needles.add_words(
-                "answer text", (part for part in phrases if len(part) > LETTERS and not (other_is_open and part in prompt))
+                "answer text",
+                (part for part in phrases if len(part) > LETTERS and not (other_is_open and part in prompt)),
             )
             if not needles.add_ids("answer token ids", answer, vocab, ids if other_is_open else ()):
                 missing.append("answer token ids (too few, or too repetitive)")
@@ -118,16 +118,22 @@ def look_for(
 
 
 def without_tables(seen: Iterable[Seen], card: ModelCard | None) -> list[Seen]:
-    """What was seen, without arrays as large as half an embedding: weights on their way, which hold every row anyway."""
+    """What was seen, without embeddings as a whole: those are weights on their way, and hold every row anyway."""
     if card is None:
         return list(seen)
-    most = card.vocab * card.hidden // 2
 
     def kept(entry: Seen) -> Seen:
-        small = {name: array for name, array in entry.entry.arrays.items() if np.prod(array.shape, dtype=float) < most}
-        return Seen(entry.party, msgspec.structs.replace(entry.entry, arrays=small))
+        arrays = {name: array for name, array in entry.entry.arrays.items() if not _is_table(array.shape, card)}
+        return Seen(entry.party, msgspec.structs.replace(entry.entry, arrays=arrays))
 
     return [kept(each) for each in seen]
+
+
+def _is_table(shape: tuple[int, ...], card: ModelCard) -> bool:
+    size = math.prod(shape)
+    return size == card.vocab * card.hidden or (
+        bool(shape) and shape[-1] == card.hidden and size >= card.hidden * card.vocab // 2
+    )
 
 
 def _exposed(plan: Plan, asset: str) -> frozenset[str]:
@@ -142,4 +148,4 @@ def _exposed(plan: Plan, asset: str) -> frozenset[str]:
 
 
 def _kinds(found: Iterable[Finding]) -> list[str]:
-    return list(dict.fromkeys(finding.what for finding in found))
+    return list(dict.fromkeys(finding.kind for finding in found))

@@ -104,9 +104,7 @@ class Rig:
         timeout: float | None = None,
     ) -> Exchange:
         """Ask, and remember how it failed if it did."""
-        made = await exchange(
-            fleet, query or self.query(), timeout or self.patience, during=during, settle=settle
-        )
+        made = await exchange(fleet, query or self.query(), timeout or self.patience, during=during, settle=settle)
         if made.failure is not None:
             self.failures.append(made.failure)
         return made

@@ -27,28 +27,37 @@ FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
 
 
 class Finding(NamedTuple):
-    """Part of a secret, and where it lay."""
+    """Part of a secret, and where it lay. `what` goes on to say in which form; `how` says how it was put together."""
 
     what: str
     where: str
+    how: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The secret without its form, such as `prompt token ids`."""
+        return self.what.partition(" as ")[0]
 
     def __str__(self) -> str:
-        return f"{self.what} in {self.where}"
+        return f"{self.what} in {self.where}{f' ({self.how})' if self.how else ''}"
 
 
 def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
-    """All findings in what one coalition saw, each kind once per place."""
-    found = dict.fromkeys(_in_messages(seen, needles))
-    if len({each.party for each in seen}) > 1:
-        found |= dict.fromkeys(_in_streams(streams(seen, pooled=True), needles))
+    """All findings in what one coalition saw: each kind once per place, and put together only where it lies nowhere."""
+    found: dict[tuple[str, str], Finding] = {}
     placed = arrays(seen)
-    for each in placed:
-        found |= dict.fromkeys(_in_rows(each.values, each.where, needles))
-    known = {finding.what for finding in found}
+    direct = itertools.chain(
+        _in_messages(seen, needles),
+        _in_streams(streams(seen, pooled=True), needles) if len({each.party for each in seen}) > 1 else (),
+        *(_in_rows(each.values, each.where, needles) for each in placed),
+    )
+    for finding in direct:
+        found.setdefault((finding.kind, finding.where), finding)
+    known = {finding.kind for finding in found.values()}
     for finding in _in_shares(placed, needles):
-        if finding.what not in known:
-            found[finding] = None
-    return list(found)
+        if finding.kind not in known:
+            found.setdefault((finding.kind, ""), finding)
+    return list(found.values())
 
 
 def _in_messages(seen: Sequence[Seen], needles: Needles) -> Iterator[Finding]:
@@ -122,10 +131,10 @@ def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
             alike[str(each.values.dtype), each.values.size].append(each)
     for group in alike.values():
         for one, other in _pairs(group):
-            where = f"{one.where} and {other.where} put together"
+            where = f"{one.where} and {other.where}"
             for form, values in _together(one.values.reshape(-1), other.values.reshape(-1)):
                 for finding in _in_opened(values, where, needles):
-                    yield Finding(f"{finding.what} ({form} of two arrays)", finding.where)
+                    yield finding._replace(how=f"{form} of two arrays")
         parties = {each.party for each in group}
         if len(parties) > 2:
             for (where, _), shares in _by_turn(group).items():
@@ -133,15 +142,13 @@ def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
                     with np.errstate(over="ignore", invalid="ignore"):
                         total = sum(each.values.reshape(-1) for each in shares)
                     for finding in _in_opened(np.asarray(total), f"{where} of all of them", needles):
-                        yield Finding(f"{finding.what} (sum over all parties)", finding.where)
+                        yield finding._replace(how="sum over all parties")
 
 
 def _pairs(group: Sequence[Placed]) -> Iterable[tuple[Placed, Placed]]:
     if len(group) <= ALL_PAIRS:
         return itertools.combinations(group, 2)
-    near = [
-        (group[a], group[b]) for a in range(len(group)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(group)))
-    ]
+    near = [(group[a], group[b]) for a in range(len(group)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(group)))]
     like = [pair for shares in _by_turn(group).values() for pair in itertools.combinations(shares, 2)]
     return near + like
 

@@ -116,7 +116,7 @@ class Colour(Enum):
 class LostOptions(Options):
     colour: Colour = Colour.RED
     """An enum."""
-    ratios: list[float] = [0.5, 0.25]
+    ratios: list[float] = Field(default=[0.5, 0.25])
     """A list."""
     seed: int | None = None
     """Optional."""

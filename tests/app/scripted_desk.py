@@ -29,6 +29,7 @@ class ScriptedDesk:
         self.folder = folder
         self.chosen = tuple(backends)
         self.records: list[Record] = []
+        self.told: list[str] = []
         self.refuses: Exception | None = None
         self.scripted = ScriptedSession()
 
@@ -77,8 +78,9 @@ class ScriptedDesk:
     def examples(self, choice: Choice) -> Sequence[Prompt]:
         return EXAMPLES
 
-    def save(self, record: Record) -> None:
+    def save(self, record: Record) -> Sequence[str]:
         self.records.append(record)
+        return self.told
 
     def runs(self) -> Sequence[Summary]:
         return [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from scripted_backends import CARD
@@ -158,7 +159,10 @@ class ScriptedSession:
         prompt = request.prompts[0]
         if self._interrupted:
             return None
-        tell: Any = lambda event: self.watch(Answering(variant.id, prompt.id, event))
+
+        def tell(event: Any) -> None:
+            self.watch(Answering(variant.id, prompt.id, event))
+
         result = Result(backend=variant.backend.name, variant=variant.id, prompt_id=prompt.id)
         plan = variant.backend().plan({"model": CARD}, variant.options)
         result.guarantee, result.mode = list(plan.guarantee), plan.mode
@@ -218,10 +222,7 @@ class ScriptedSession:
             messages=2 * len(ids) * len(nodes),
             bytes=1_240 * len(ids) * len(nodes),
             rounds=len(ids) * (len(nodes) + 1),
-            links=[
-                LinkCount(source=a, target=b, messages=len(ids), bytes=1_240 * len(ids))
-                for a, b in zip(ends, ends[1:], strict=False)
-            ],
+            links=[LinkCount(source=a, target=b, messages=len(ids), bytes=1_240 * len(ids)) for a, b in pairwise(ends)],
         )
         same = ids == [token for token, _ in PIECES]
         result.fidelity = Fidelity(

@@ -83,6 +83,7 @@ def test_first_line_or_name_decides() -> None:
         (b"x" * MAX_FILE, "too large: 10 MB"),
         (b"x" * 999_999 + b"\n" + (b" " * 999_999 + b"\n") * 9, "too large: 10 MB"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, str) else f"{len(value)} bytes",
 )
 def test_bad_input_is_named(data: bytes, said: str) -> None:
     with pytest.raises(UnfedError, match=said) as caught:

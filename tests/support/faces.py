@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ class AlphaOptions(Options):
     shards: Annotated[int, Field(ge=1, le=9)] = 3
     """Nodes."""
     wire: Literal["fp32", "fp16"] = "fp32"
-    names: list[str] = []
+    names: tuple[str, ...] = ()
     cap: int | None = None
     fast: bool = False
 
@@ -41,7 +41,7 @@ class Alpha(Backend):
 class Beta(Alpha):
     name, title = "beta", "Beta"
     Options = BetaOptions
-    slots = {
+    slots: ClassVar = {
         "model": Slot("answers"),
         "members": Slot("vote", many=True),
         "denoiser": Slot("cleans up", optional=True),

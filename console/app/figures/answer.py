@@ -21,7 +21,7 @@ KINDS: dict[Kind, str] = {
     "role": "error inside a party",
     "timeout": "out of time",
     "cancelled": "cancelled",
-    "internal": "a bug",
+    "internal": "unexpected error",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from ..columns import Column
 from . import numbers, promises
 from .grid import Cell, grid, section, table
@@ -17,10 +19,9 @@ NARROW_WORDS = {"first token": "first", "logit error": "Δ logit", "mean KL": "K
 def times(column: Column, now: float) -> list[Cell]:
     """First token, per token and total: online only."""
     seconds = column.seconds(now)
-    shown = column.result is not None or bool(column.pieces)
     return [
-        ("first token", numbers.seconds(seconds.first_token) if shown else numbers.NOTHING, "plain"),
-        ("per token", numbers.seconds(seconds.per_token or None) if shown else numbers.NOTHING, "plain"),
+        ("first token", numbers.seconds(seconds.first_token or None), "plain"),
+        ("per token", numbers.seconds(seconds.per_token or None), "plain"),
         ("total", numbers.seconds(seconds.total or None), "strong"),
     ]
 
@@ -28,6 +29,7 @@ def times(column: Column, now: float) -> list[Cell]:
 def traffic(column: Column) -> list[Cell]:
     """Messages, bytes and rounds on the wire, known once the result is."""
     cost = column.result.traffic if column.result is not None else None
+    cost = cost if cost is not None and cost.messages else None  # nothing was sent: there is nothing to count
     return [
         ("messages", numbers.count(cost.messages if cost else None), "plain"),
         ("bytes", numbers.size(cost.bytes if cost else None), "plain"),
@@ -53,7 +55,7 @@ def quality(column: Column, label: str | None, reference: bool) -> list[Cell]:
             ("mean KL", numbers.error(result.fidelity.mean_kl), "plain"),
             ("logit error", numbers.error(result.fidelity.max_logit_error), "plain"),
         ]
-    if label and result is not None and result.utility.correct is not None:
+    if label and result is not None and result.status == "ok" and result.utility.correct is not None:
         right = result.utility.correct
         cells.append(("label", f"{'✓' if right else '✗'} {clean_line(label)}", "good" if right else "poor"))
     return cells
@@ -78,16 +80,20 @@ def figures(column: Column, now: float, width: int, label: str | None = None, *,
 
 
 def shares(column: Column, width: int) -> list[Line]:
-    """A row for each node: what it sees by the claims, and its share under each reward scheme."""
+    """For each node what it sees by the claims, wrapped, and its share under each reward scheme."""
     rewards = column.result.rewards if column.result is not None else []
     paid = {name: None for split in rewards for name in split.shares}
     nodes = [name for name in column.parties if name != "client"] or list(paid)
+    if not nodes:
+        return []
+    room = width - max(4, *map(len, nodes)) - 2 - sum(max(len(split.scheme), 4) + 2 for split in rewards)
     rows: list[list[Span]] = []
     for name in nodes:
-        row: list[Span] = [(clean_line(name), "plain"), (promises.sees(column.guarantee, name), "dim")]
-        rows.append(row + [(numbers.percent(split.shares.get(name)), "plain") for split in rewards])
-    if not rows:
-        return []
+        seen = textwrap.wrap(promises.sees(column.guarantee, name), max(8, room))
+        earned: list[Span] = [(numbers.percent(split.shares.get(name)), "plain") for split in rewards]
+        rows.append([(clean_line(name), "plain"), (seen[0], "dim"), *earned])
+        empty: Span = ("", "plain")
+        rows += [[empty, (more, "dim"), *[empty] * len(rewards)] for more in seen[1:]]
     return table(["node", "sees", *(clean_line(split.scheme) for split in rewards)], rows, width)
 
 

@@ -10,7 +10,7 @@ from .grid import Heading
 from .text import Span, Tone, clean_line
 
 HEALTH: dict[Health, tuple[str, Tone]] = {
-    "starting": ("◌ starting", "accent"),
+    "starting": ("◌ loading", "accent"),
     "ready": ("● ready", "good"),
     "hung": ("◐ hung", "poor"),
     "lost": ("✗ lost", "bad"),
@@ -24,7 +24,7 @@ Key = tuple[str, str]
 HEADS: tuple[Heading, ...] = (
     Heading("variant"),
     Heading("party"),
-    Heading("health", 10),
+    Heading("health", 9),
     Heading("pid", 5, number=True),
     Heading("CPU", 4, number=True),
     Heading("PSS", 7, number=True),

@@ -22,9 +22,9 @@ def cells(parts: Sequence[float], width: int) -> list[int]:
     if total <= 0 or width <= 0:
         return [0] * len(parts)
     exact = [part * width / total for part in parts]
-    out = [max(1, int(value)) if value > 0 else 0 for value in exact]
+    out = [max(1, int(value)) if part > 0 else 0 for part, value in zip(parts, exact, strict=True)]
     while sum(out) < width:  # the largest remainders round up
-        out[max(range(len(out)), key=lambda i: exact[i] - out[i])] += 1
+        out[max((i for i, part in enumerate(parts) if part > 0), key=lambda i: exact[i] - out[i])] += 1
     while sum(out) > width and max(out) > 1:  # what the smallest gained, the largest gives
         out[max(range(len(out)), key=lambda i: out[i])] -= 1
     return out

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from unfed.plugins import Claim
 
 from .badges import BASES
@@ -12,10 +14,14 @@ from .text import Line, clean_line, hanging, names
 _BROKEN = {"confidentiality": "exposed to", "integrity": "unprotected against", "anonymity": "known to"}
 
 
-def sentence(claim: Claim) -> str:
-    """A claim in one sentence: `computational against layers-0; learns length; assumes no side channels`."""
+def sentence(claim: Claim, coalitions: Sequence[tuple[str, ...]]) -> str:
+    """A claim in one sentence: `computational against layers-0; reveals length; assumes no side channels`.
+
+    Args:
+        coalitions: all those that the same claim is made against.
+    """
     word = _BROKEN[claim.property] if not claim.denies else f"{BASES[claim.basis][1]} {_noun(claim)}against"
-    parts = [f"{word} {_pooled(claim.against)}"]
+    parts = [f"{word} {against(coalitions)}"]
     if claim.parameters:
         parts.append(", ".join(f"{key} = {value:g}" for key, value in claim.parameters.items()))
     if claim.reveals:
@@ -28,21 +34,39 @@ def _noun(claim: Claim) -> str:
     return "" if claim.property == "confidentiality" else f"{claim.property} "
 
 
-def _pooled(against: Sequence[str]) -> str:
-    return names(against) if len(against) < 2 else f"{names(against)} pooled"
+def against(coalitions: Sequence[tuple[str, ...]]) -> str:
+    """Coalitions in words; parties that are named alone and together are `alone or pooled`.
+
+    >>> against([("a-0", "a-1"), ("a-0",), ("a-1",), ("network",)])
+    'a-0…1 alone or pooled, network'
+    """
+    alone = [coalition[0] for coalition in coalitions if len(coalition) == 1]
+    parts: list[str] = []
+    for coalition in coalitions:
+        if len(coalition) > 1:
+            both = set(coalition) <= set(alone)
+            alone = [name for name in alone if not both or name not in coalition]
+            parts.append(f"{names(coalition)} {'alone or pooled' if both else 'pooled'}")
+    if alone:
+        parts.append(names(alone) + (" each" if len(alone) > 1 else ""))
+    return ", ".join(parts)
 
 
 def lines(guarantee: Iterable[Claim], width: int, mode: str = "real") -> list[Line]:
-    """Each claim on lines of its own: sign, asset, and the sentence with a hanging indent.
+    """Claims, each kind once: sign, asset, and a sentence with a hanging indent.
 
     A simulated promise has the sign and the tone of a simulation, whatever it says.
     """
-    claims = sorted(guarantee, key=lambda claim: (claim.asset != "prompt", claim.asset, claim.property))
-    indent = min(14, max((len(claim.asset) + 4 for claim in claims), default=0))
+    kinds: dict[str, list[Claim]] = {}
+    for claim in guarantee:
+        kinds.setdefault(repr(msgspec.structs.replace(claim, against=())), []).append(claim)
+    groups = sorted(kinds.values(), key=lambda group: (group[0].asset != "prompt", group[0].asset, group[0].property))
+    indent = min(14, max((len(group[0].asset) + 4 for group in groups), default=0))
     out: list[Line] = []
-    for claim in claims:
-        sign, _, tone = BASES[claim.basis] if mode == "real" else ("≈", "", "poor")
-        out += hanging((f"{sign} {clean_line(claim.asset)}", tone), sentence(claim), "plain", width, indent)
+    for group in groups:
+        sign, _, tone = BASES[group[0].basis] if mode == "real" else ("≈", "", "poor")
+        told = sentence(group[0], [claim.against for claim in group])
+        out += hanging((f"{sign} {clean_line(group[0].asset)}", tone), told, "plain", width, indent)
     return out
 
 

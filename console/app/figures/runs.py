@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...results.record import Record, Result
@@ -12,6 +13,9 @@ from .text import Line, Span, Tone, clean_line, names
 
 if TYPE_CHECKING:
     from ...results.tables import Summary
+
+WIDE = 110
+"""From this width on, answers stand beside their figures."""
 
 HEADS: tuple[Heading, ...] = (
     Heading("started", 16),
@@ -49,8 +53,7 @@ def detail(record: Record, width: int) -> list[Line]:
     for prompt in record.prompts:
         lines += [(), section(clean_line(prompt.id), width), (("❯ ", "accent"), (clean_line(prompt.prompt), "plain"))]
         results = [result for result in record.results if result.prompt_id == prompt.id]
-        heads = ["variant", "answer", "first", "per token", "total", "bytes", "rounds", "as plain"]
-        lines += table(heads, [_result(result) for result in results], width)
+        lines += _results(results, width)
     marks = {result.variant: badge(result.guarantee, result.mode) for result in record.results}
     if marks:
         lines += [(), section("promises", width)]
@@ -60,16 +63,28 @@ def detail(record: Record, width: int) -> list[Line]:
     return lines
 
 
+def _results(results: Sequence[Result], width: int) -> list[Line]:
+    """Names, answers and figures: in one table where there is room, else answers above figures."""
+    figures = ["first", "per token", "total", "bytes", "rounds", "as plain"]
+    rows = [_result(result) for result in results]
+    if width >= WIDE:
+        return table(["variant", "answer", *figures], rows, width)
+    answers = table(["variant", "answer"], [row[:2] for row in rows], width)
+    return answers + table(["variant", *figures], [[row[0], *row[2:]] for row in rows], width, grow=0)
+
+
 def _result(result: Result) -> list[Span]:
     seconds, traffic = result.seconds, result.traffic
     name: Span = (f"{'≈ ' if result.mode == 'simulated' else ''}{clean_line(result.variant)}", "plain")
     if result.status != "ok":
         told = clean_line(str(result.error)) if result.error is not None else result.status
-        return [name, (told, "bad"), *[(numbers.NOTHING, "dim")] * 6]  # type: ignore[list-item]
+        nothing: Span = (numbers.NOTHING, "dim")
+        return [name, (told, "bad"), *[nothing] * 6]
     tone: Tone = "good" if result.utility.correct else "plain"
+    text = clean_line(result.answer.text).lstrip() if result.answer is not None else ""
     return [
         name,
-        (clean_line(result.answer.text if result.answer is not None else ""), tone),
+        (text, tone),
         (numbers.seconds(seconds.first_token), "plain"),
         (numbers.seconds(seconds.per_token or None), "plain"),
         (numbers.seconds(seconds.total), "plain"),

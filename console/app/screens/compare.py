@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
 
 from textual import on
 from textual.containers import Horizontal
@@ -27,7 +26,7 @@ class CompareScreen(Page):
 
     mode = "compare"
     BINDINGS = bindings("compare")
-    VERTICAL_BREAKPOINTS: ClassVar = [(0, "-short"), (34, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012 - textual declares it on instances
 
     _was_running = False
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -26,15 +27,17 @@ class Choice(Button):
 class Dialog(ModalScreen[Answer]):
     """A modal; closing it answers None."""
 
-    BINDINGS = bindings("modal", "close")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("modal", "close"), *bindings("app", "help", "quit")]
     heading: str = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = styled([(self.heading, "strong")])
+            box.border_subtitle = styled([("esc closes", "dim")])
             yield from self.body()
-            with Horizontal(classes="buttons"):
-                yield from self.buttons()
+            if buttons := list(self.buttons()):
+                with Horizontal(classes="buttons"):
+                    yield from buttons
 
     def body(self) -> Iterable[Widget]:
         raise NotImplementedError

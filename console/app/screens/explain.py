@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Button, Static
 
 from ..actions import IDS
 from ..figures.text import Line
@@ -34,17 +35,19 @@ def keys_here(screen: Screen[object]) -> list[Row]:
     for active in screen.active_bindings.values():
         if active.binding.id in IDS and active.enabled:
             keys.setdefault(active.binding.id, []).append(screen.app.get_key_display(active.binding))
-    return [(" ".join(dict.fromkeys(shown)), IDS[name].about, name) for name, shown in keys.items()]
+    return [(" ".join(list(dict.fromkeys(shown))[:2]), IDS[name].about, name) for name, shown in keys.items()]
 
 
-def table(rows: Sequence[Row]) -> list[Line]:
-    """The rows with their columns aligned."""
+def table(rows: Sequence[Row], width: int) -> list[Line]:
+    """The rows with their columns aligned; what they do is wrapped."""
     first = max((len(keys) for keys, _, _ in rows), default=0)
-    second = max((len(about) for _, about, _ in rows), default=0)
-    return [
-        ((keys.rjust(first), "accent"), (f"  {about.ljust(second)}  ", "plain"), (name, "dim"))
-        for keys, about, name in rows
-    ]
+    second = max((len(name) for _, _, name in rows), default=0)
+    lines: list[Line] = []
+    for keys, about, name in rows:
+        told = textwrap.wrap(about, max(16, width - first - second - 4)) or [""]
+        lines.append(((keys.rjust(first), "accent"), (f"  {name.ljust(second)}  ", "dim"), (told[0], "plain")))
+        lines += [((" " * (first + second + 4) + row, "plain"),) for row in told[1:]]
+    return lines
 
 
 class Keys(VerticalScroll):
@@ -66,5 +69,12 @@ class Explain(Dialog[None]):
             yield Lines(id="keys")
         yield Static(f"Your own keys go into {self._keymap}", id="where", markup=False)
 
-    def on_mount(self) -> None:
-        self.query_one("#keys", Lines).show(table(self._rows))
+    def buttons(self) -> Iterable[Button]:
+        return ()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        width = self.query_one(Keys).content_size.width - 1
+        self.query_one("#keys", Lines).show(table(self._rows, width))

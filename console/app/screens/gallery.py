@@ -22,6 +22,9 @@ WELCOME: tuple[Line, ...] = (
     (("what it costs, what it promises, who sees what.", "dim"),),
 )
 
+CARD_ROWS = 10
+"""Height of a card, as in gallery.tcss."""
+
 
 class DemoCard(Vertical, can_focus=True):
     """The demo: Enter runs it."""
@@ -79,7 +82,9 @@ class GalleryScreen(Page):
 
     def _show_cards(self, cards: list[Card]) -> None:
         grid = self.query_one("#cards", Grid)
-        grid.styles.grid_size_columns = max(1, grid.size.width // 38)
+        across = max(1, grid.size.width // 38)
+        grid.styles.grid_size_columns = across
+        grid.styles.height = CARD_ROWS * -(-len(cards) // across)
         shown = {widget.card.name: widget for widget in grid.query(BackendCard)}
         if set(shown) != {card.name for card in cards}:
             grid.remove_children()

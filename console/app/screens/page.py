@@ -64,7 +64,7 @@ class Page(Screen[None]):
             return [("loading… ", "dim")]
         if board.running:
             live = sum(column.live for column in board.columns.values())
-            return [(f"● {live} of {len(board.columns)} answering ", "accent")]
+            return [(f"● {live} of {len(board.columns)} live ", "accent")]
         alive = sum(party.health not in ("lost", "stopped") for party in board.parties.values())
         return [(f"{alive} parties ", "dim")] if alive else [("", "dim")]
 

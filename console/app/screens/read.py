@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from textual.containers import VerticalScroll
 from textual.widget import Widget
+from textual.widgets import Button
 
 from ..figures.text import Line
 from ..widgets.lines import Lines
@@ -26,6 +27,9 @@ class Read(Dialog[None]):
     def body(self) -> Iterable[Widget]:
         with Reading():
             yield Lines()
+
+    def buttons(self) -> Iterable[Button]:
+        return ()
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._fill)

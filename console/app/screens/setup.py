@@ -24,7 +24,13 @@ class Form(VerticalScroll):
 
 
 class BackendBox(Checkbox):
+    """A checkbox that says what it holds by a sign, not by a shade alone."""
+
     HELP = "Space puts this backend into the comparison or takes it out; its options stand below."
+
+    def render(self) -> Content:
+        self.BUTTON_INNER = "✓" if self.value else " "
+        return super().render()
 
 
 class SetupScreen(dialog.Dialog[Choice]):

@@ -36,7 +36,8 @@ class Trouble(Dialog[None]):
         return clean(str(self.error)) + (f"\n\n{self.details}" if self.details else "")
 
     def body(self) -> Iterable[Widget]:
-        yield Static(content(failure(self.error, 66)), markup=False)
+        lines = failure(self.error, 66)
+        yield Static(content(lines if self.error.party else lines[1:]), markup=False)  # the title says the rest
         if self.details:
             yield Details(self.details, read_only=True, compact=True, soft_wrap=False)
 

@@ -26,13 +26,15 @@ class LiveTable(DataTable[object]):
         super().__init__(id=id, cursor_type="row", cell_padding=0)
         self._heads = heads
         self._rows: dict[str, Row] = {}
+        self._needed: list[int] = []
         self._widths: list[int] = []
 
     def show(self, rows: Mapping[str, Row]) -> None:
         """Bring the table up to date."""
         needed = widths(self._heads, list(rows.values()))
-        gap = 2 if sum(needed) + 2 * len(needed) <= self.size.width else 1
-        wide = [width + gap for width in needed]
+        gap = 2 if sum(needed) + 2 * (len(needed) - 1) <= self.size.width else 1
+        wide = [width + gap * (index + 1 < len(needed)) for index, width in enumerate(needed)]
+        self._needed = needed
         same = wide == self._widths and list(rows) == list(self._rows)
         if same:
             self._update(rows)
@@ -45,23 +47,24 @@ class LiveTable(DataTable[object]):
         self.clear(columns=True)
         self._widths = wide
         for head, width in zip(self._heads, wide, strict=True):
-            self.add_column(Text(head.fit(head.title, width - 1), style="dim"), key=head.title, width=width)
+            title = head.fit(head.title, self._needed[len(self.columns)])
+            self.add_column(Text(title, style="dim"), key=head.title, width=width)
         for key, row in rows.items():
-            self.add_row(*map(self._cell, row, self._heads, wide), key=key)
-        if chosen in rows:
+            self.add_row(*map(self._cell, row, self._heads, self._needed), key=key)
+        if chosen is not None and chosen in rows:
             self.move_cursor(row=list(rows).index(chosen))
         self.scroll_x = across
 
     def _update(self, rows: Mapping[str, Row]) -> None:
         for key, row in rows.items():
-            for old, new, head, width in zip(self._rows[key], row, self._heads, self._widths, strict=True):
+            for old, new, head, width in zip(self._rows[key], row, self._heads, self._needed, strict=True):
                 if old != new:
                     self.update_cell(key, head.title, self._cell(new, head, width))
 
     @staticmethod
     def _cell(span: Span, head: Heading, width: int) -> Content:
         text, tone = span
-        return styled([(head.fit(text, width - 1), tone)])
+        return styled([(head.fit(text, width), tone)])
 
     def selected(self) -> str | None:
         """The key of the row under the cursor."""

@@ -13,8 +13,8 @@ class PromptBox(TextArea):
     """Several lines of text that grow with what is typed; a pasted text keeps its lines."""
 
     HELP = (
-        "The prompt. Enter asks it of every column at once; alt+enter or ctrl+n starts a new line. "
-        "Up and down bring back what you asked before in this session. "
+        "The prompt. Sending asks it of every column: one after the other, or all at once in race mode. "
+        "What you asked before in this session comes back from the first and last line of the box. "
         "Only the client party of each backend ever receives the prompt as you typed it: "
         "the badge of a column says who else can read it."
     )

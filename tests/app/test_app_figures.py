@@ -1,0 +1,313 @@
+"""What screens show, computed without textual."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scripted_backends import ALL, CARD, Lost, Split
+
+from unfed.console.app.board import Board
+from unfed.console.app.columns import Column, first_difference
+from unfed.console.app.figures import answer, facts, numbers, phases, promises
+from unfed.console.app.figures.badges import badge
+from unfed.console.app.figures.cards import of_backend
+from unfed.console.app.figures.grid import grid, table
+from unfed.console.app.figures.layout import layout
+from unfed.console.app.figures.parties import ordered, row, summary
+from unfed.console.app.figures.text import clean, clean_line, length, names
+from unfed.console.app.history import History
+from unfed.console.fleet.state import PartyState
+from unfed.console.results.record import AnswerInfo, Fidelity, Result, Seconds, Traffic, Utility
+from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
+from unfed.plugins import Claim, Failed, Failure, Phase, Started, Token
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (0.0, "0 s"),
+        (0.00082, "820 µs"),
+        (0.0741, "74.1 ms"),
+        (0.4124, "412 ms"),
+        (0.9996, "1.00 s"),
+        (1.2378, "1.24 s"),
+        (59.97, "1 min 00 s"),
+        (124.2, "2 min 04 s"),
+        (float("inf"), "–"),
+    ],
+)
+def test_seconds_have_three_digits_and_one_unit(value, shown):
+    assert numbers.seconds(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_400, "12.4 kB"), (999_600, "1.00 MB"), (5e15, "5,000 TB")],
+)
+def test_sizes_are_decimal(value, shown):
+    assert numbers.size(value) == shown
+
+
+def test_a_share_is_never_rounded_up_to_all():
+    assert numbers.percent(0.9999) == "99.9%"
+    assert numbers.percent(1.0) == "100%"
+    assert numbers.percent(0.004) == "0.4%"
+    assert numbers.percent(1 / 3) == "33%"
+
+
+@given(st.floats(min_value=0, max_value=1e12))
+def test_every_size_and_duration_is_short(value):
+    assert len(numbers.size(value)) <= 9
+    assert len(numbers.seconds(value)) <= 24
+
+
+@given(st.text())
+def test_nothing_that_a_terminal_obeys_survives(text):
+    shown = clean(text)
+    assert not any(ord(c) < 0x20 and c != "\n" for c in shown)
+    assert not any(0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in shown)
+    assert not {"\u202e", "\u2066", "\ufeff"} & set(shown)
+    assert "\n" not in clean_line(text)
+    shown.encode()
+
+
+def test_what_people_write_stays_as_it_is():
+    for text in ("[bold]not markup[/]", "naïve 日本語 🐘", "a\nb"):
+        assert clean(text) == text
+    assert clean("\x1b[31mred\x07\tx\r\n") == "␛[31mred␇    x\n"
+
+
+def test_runs_of_names_are_short():
+    assert names(["client", "layers-0", "layers-1", "layers-2"]) == "client, layers-0…2"
+    assert names(["a-0", "a-2", "b"]) == "a-0, a-2, b"
+    assert names([]) == ""
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=3, max_size=3), st.integers(min_value=3, max_value=200))
+def test_the_phase_bar_fills_its_width_and_shows_every_phase(parts, width):
+    filled = phases.cells(parts, width)
+    assert sum(filled) == (width if sum(parts) > 0 else 0)
+    assert all((cells > 0) == (part > 0) for cells, part in zip(filled, parts, strict=True))
+    assert length(phases.bar(parts, width)) == width
+
+
+def test_the_legend_says_everything_in_words_at_every_width():
+    for width in (30, 36, 50, 78):
+        parts = (0.412, 0.0, 0.0741)
+        lines = phases.legend(parts, width, phases.fits(parts, width))
+        told = "\n".join("".join(text for text, _ in line) for line in lines)
+        assert all(word in told for word in ("setup", "offline", "online", "412 ms", "–", "74.1 ms"))
+        assert all(length(line) <= width for line in lines)
+
+
+def test_the_badge_names_the_weakest_promise_and_to_whom():
+    assert badge(_plan("plain").guarantee).words == "prompt exposed to server"
+    assert badge(_plan("split").guarantee).words == "prompt: obfuscated"
+    assert badge(()).words == "prompt: no claim"
+    assert badge(()).tone == "bad"
+    # a claim against the network alone says nothing about parties
+    network = Claim(asset="prompt", property="confidentiality", against=("network",), basis="computational")
+    assert badge([network]).words == "prompt: no claim"
+
+
+def test_a_simulated_promise_never_looks_like_a_real_one():
+    guarantee = _plan("veil").guarantee
+    real, simulated = badge(guarantee), badge(guarantee, "simulated")
+    assert (real.sign, real.tone) != (simulated.sign, simulated.tone)
+    assert "simulated" in simulated.words
+    lines = promises.lines(guarantee, 60, "simulated")
+    assert lines[0][0] == ("≈ prompt", "poor")
+
+
+def test_the_same_claim_against_many_coalitions_is_said_once():
+    every = [("a-0", "a-1"), ("a-0",), ("a-1",)]
+    assert promises.against([*every, ("network",)]) == "a-0…1 alone or pooled, network"
+    assert promises.against([("a-0",), ("a-1",)]) == "a-0…1 each"
+    assert promises.against([("a-0", "a-1")]) == "a-0…1 pooled"
+    claims = [Claim(asset="prompt", property="confidentiality", against=who, basis="none") for who in every]
+    assert len(promises.lines(claims, 80)) == 1
+
+
+def test_who_sees_what_comes_from_the_claims():
+    guarantee = _plan("split").guarantee
+    assert promises.sees(guarantee, "layers-0") == "activations, length, weights"
+    assert promises.sees(guarantee, "layers-1") == "activations, length"
+    assert promises.sees(guarantee, "stranger") == "no claim"
+    assert promises.sees(_plan("veil").guarantee, "server") == "nothing, it is claimed"
+
+
+def test_the_first_different_token_is_found_when_there_is_one():
+    assert first_difference([1, 2, 3], [1, 2, 3], True) is None
+    assert first_difference([1, 2], [1, 2, 3], False) is None
+    assert first_difference([1, 2], [1, 2, 3], True) == 2
+    assert first_difference([1, 9, 3], [1, 2], False) == 1
+
+
+def test_a_column_tells_its_story_from_notices_alone():
+    board = Board()
+    board.show([_column("plain"), _column("split")])
+    board.begin("p1", "an elephant", race=False)
+    board.hear(FleetStarting("split"), 10.0)
+    split = board.columns["split"]
+    assert answer.standing(split, 12.5) == ("starting 4 parties 2.5 s", "accent")
+    board.hear(FleetReady("split", 0.7), 12.6)
+    for event in (Started(), Phase(name="prefill", party="client"), Token(id=5, text=" ani", at=0.1)):
+        board.hear(Answering("split", "p1", event), 13.0)
+    assert answer.standing(split, 13.5) == ("prefill · 1 token", "accent")
+    assert split.seconds(13.5).total == pytest.approx(0.5)
+    board.hear(Answering("split", "p1", Phase(name="shares", kind="offline", party="client")), 14.0)
+    assert split.seconds(16.0).offline == pytest.approx(2.0)
+    assert split.seconds(16.0).total == pytest.approx(1.0)
+    board.hear(Answering("split", "p1", Phase(name="forward", kind="offline", party="layers-0")), 16.0)
+    assert "forward" not in split.open, "a node's phase lies within the client's"
+    lost = Failure(kind="party-lost", message="killed", party="layers-1")
+    board.hear(Answering("split", "p1", Failed(error=lost)), 16.0)
+    assert answer.standing(split, 17.0) == ("party lost", "bad")
+    board.end()
+    assert board.columns["plain"].stage == "cancelled", "it was never asked"
+    assert not any(column.live for column in board.columns.values())
+
+
+def test_a_fleet_that_does_not_start_fails_its_column_alone():
+    board = Board()
+    board.show([_column("plain"), _column("split")])
+    board.begin("p1", "x", race=True)
+    board.hear(FleetFailed("split", Failure(kind="fleet", message="no", party="layers-0", hint="look")), 1.0)
+    assert board.columns["split"].stage == "failed"
+    assert board.columns["plain"].live
+
+
+def test_figures_fit_both_widths_and_lose_no_label():
+    column = _done()
+    for width in (36, 45, 78):
+        lines = facts.figures(column, 0.0, width, "animal")
+        told = "\n".join("".join(text for text, _ in line) for line in lines)
+        assert all(length(line) <= width for line in lines), (width, told)
+        for figure in ("12.3 ms", "3.10 ms", "24.7 ms", "30", "18.6 kB", "20", "60%", "2.1e-09", "1.4e-06", "✓ animal"):
+            assert figure in told
+        assert "…" not in told
+
+
+def test_a_failed_result_shows_no_figure_that_was_not_measured():
+    column = _column("split")
+    error = Failure(kind="fleet", message="x")
+    column.conclude(Result(backend="split", variant="split", prompt_id="p", status="failed", error=error))
+    told = "\n".join("".join(text for text, _ in line) for line in facts.figures(column, 0.0, 40, "animal"))
+    assert "0" not in told
+    assert "animal" not in told
+
+
+def test_columns_share_their_rows():
+    board = Board()
+    board.show([_column("plain"), _column("split"), _column("veil")])
+    board.columns["split"] = _done()
+    shared = layout(board, 0.0, 36, None, room=8)
+    assert shared.badge == 2, "a simulated column has a line more, so all have"
+    assert shared.figures == 5
+    board.columns["split"].fail(Failure(kind="role", message="word " * 200))
+    assert layout(board, 0.0, 36, None, room=8).answer == 8
+
+
+def test_an_answer_that_is_not_its_pieces_is_shown_whole():
+    column = _done()
+    column.pieces = []
+    assert answer.answer(column, None) == (("animal: elephant", "plain"),)
+
+
+def test_where_an_answer_leaves_the_reference_is_marked():
+    column = _done()
+    assert answer.answer(column, 1) == (("animal", "plain"), (": elephant", "poor"))
+
+
+def test_a_hint_that_holds_a_log_keeps_its_lines():
+    error = Failure(kind="party-lost", message="gone", party="n", hint="its log ends:\nline one\nline two")
+    told = ["".join(text for text, _ in line) for line in answer.failure(error, 60)]
+    assert told == ["✗ n: party lost", "gone", "→ its log ends:", "  line one", "  line two"]
+
+
+def test_parties_are_listed_client_first_and_numbers_in_order():
+    states = [_state("split", name) for name in ("layers-10", "layers-2", "client")] + [_state("plain", "server")]
+    parties = {(state.variant, state.name): state for state in states}
+    assert ordered(parties) == [
+        ("split", "client"),
+        ("split", "layers-2"),
+        ("split", "layers-10"),
+        ("plain", "server"),
+    ]
+    assert ("1 lost", "bad") in [
+        (text.strip(), tone) for text, tone in summary([*states, _state("split", "x", health="lost")])
+    ]
+    assert row(_state("split", "\x1b[31mx"))[1][0] == "␛[31mx"
+
+
+def test_stopped_parties_leave_and_lost_ones_stay():
+    board = Board()
+    for name, health in (("a", "stopped"), ("b", "lost"), ("c", "ready")):
+        board.parties[("v", name)] = _state("v", name, health=health)
+    assert board.sync([_state("v", "c")])
+    assert set(board.parties) == {("v", "b"), ("v", "c")}
+    assert not board.sync([_state("v", "c")])
+
+
+def test_a_card_says_what_is_missing_and_how_to_get_it():
+    card = of_backend(Lost, None, False)
+    assert card.missing == ("no_such_module_anywhere",)
+    assert card.install == ("pip install lattice-oracle",)
+    assert not card.usable
+    assert of_backend(Split, _plan("split"), True).parties == 4
+
+
+@given(st.integers(min_value=20, max_value=120))
+def test_grids_and_tables_are_as_wide_as_they_are_told(width):
+    cells = [("first token", "12.3 ms", "plain"), ("total", "1 s", "plain")]
+    assert {length(line) for line in grid((cells, cells[:1]), width, gap=2)} <= {width, width - 1}
+    rows = [[("layers-0", "plain"), ("a long list of things", "dim"), ("33%", "plain")]]
+    assert all(length(line) <= max(width, 23) for line in table(["node", "sees", "equal"], rows, width))
+
+
+def test_history_goes_up_down_and_back_to_the_draft():
+    history = History()
+    assert history.older("draft") is None
+    history.add("one")
+    history.add("two")
+    history.add("two")
+    assert history.older("draft") == "two"
+    assert history.older("two") == "one"
+    assert history.older("one") is None
+    assert history.newer() == "two"
+    assert history.newer() == "draft"
+    assert history.newer() is None
+
+
+def _plan(name):
+    backend = ALL[name]
+    return backend().plan({"model": CARD}, backend.Options()).check()
+
+
+def _column(name):
+    plan = _plan(name)
+    column = Column(variant=name, backend=name, title=ALL[name].title)
+    column.mode, column.guarantee, column.parties = plan.mode, plan.guarantee, plan.processes()
+    return column
+
+
+def _done():
+    column = _column("split")
+    for index, text in enumerate((" animal", ":", " elephant")):
+        column.hear(Token(id=index, text=text, at=0.01 * index), 0.0)
+    result = Result(backend="split", variant="split", prompt_id="p", guarantee=list(column.guarantee))
+    result.answer = AnswerInfo(text=" animal: elephant", token_ids=[0, 1, 2])
+    result.seconds = Seconds(setup=0.4, first_token=0.0123, total=0.0247, per_token=0.0031)
+    result.traffic = Traffic(messages=30, bytes=18_600, rounds=20)
+    result.fidelity = Fidelity(reference="plain", token_agreement=0.6, mean_kl=2.1e-9, max_logit_error=1.4e-6)
+    result.utility = Utility(correct=True)
+    board = Board()
+    board.columns = {"split": column}
+    board.hear(ResultReady(result), 0.0)
+    return column
+
+
+def _state(variant, name, health="ready"):
+    return PartyState(variant=variant, backend=variant, name=name, role="R", trusted=name == "client", health=health)
