@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.utils import logging
 
 from unfed.plugins import ModelCard, UnfedError
 
@@ -20,6 +21,7 @@ class Whole:
     """One model, as `transformers` itself builds and runs it. Float32, like everything that is compared with it."""
 
     def __init__(self, card: ModelCard) -> None:
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a party's stderr is its log
         try:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 card.path,

@@ -114,7 +114,7 @@ class Running(Choosing, inherit_bindings=False):
         column = self.board.columns.get(variant)
         if column is None or not column.live:
             self.notify(f"{variant} has no query in flight.", severity="warning", markup=False)
-        elif column.stage in ("waiting", "starting"):
+        elif column.stage in ("waiting", "starting", "ready"):
             self.notify(f"{variant} is not asked yet; escape stops the whole run.", severity="warning", markup=False)
         else:
             self.session.cancel(variant)

@@ -6,6 +6,7 @@ Exit codes: 0 all is well, 1 some result failed (or the console did), 2 usage or
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -17,5 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return run(arguments)
     except KeyboardInterrupt:
-        print("unfed-console: interrupted", file=sys.stderr)
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+        with contextlib.suppress(OSError, ValueError):
+            print("unfed-console: interrupted", file=sys.stderr)
         return 130

@@ -43,10 +43,7 @@ class Question:
                     later = await self.events.get()
                     if isinstance(later, Verdict):
                         return Failed(error=later.failure)
-                    if isinstance(later, Failed) and (later.error.kind, failed.error.kind) == (
-                        "protocol",
-                        "party-lost",
-                    ):
+                    if isinstance(later, Failed) and later.error.kind == "protocol" != failed.error.kind:
                         return later
         except TimeoutError:
             return failed

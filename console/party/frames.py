@@ -204,7 +204,10 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
         )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
+        flat = value.detach().cpu().resolve_neg().contiguous().reshape(-1)
+        if flat.stride(0) != 1:  # one element or none may have any stride, and still counts as contiguous
+            flat = flat.as_strided(flat.shape, (1,))
+        flat = flat.view(torch.uint8).numpy()
     else:
         import numpy as np
 

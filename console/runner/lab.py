@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from unfed.plugins import Backend, ModelCard, Models, Options, Plan
+from unfed.plugins import Backend, Launcher, ModelCard, Models, Options, Plan
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
@@ -42,15 +42,21 @@ class LabFleet(Fleet):
 
 
 class ConsoleLab:
-    """Fleets of processes on this host, forked from one warm server."""
+    """Fleets of processes on this host.
+
+    Args:
+        folder: for logs and views.
+        launcher: starts the processes, and is closed by whoever made it; by default a fork server of this lab's own.
+    """
 
     knocker = "unfed.console.party.knock"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, launcher: Launcher | None = None) -> None:
         self._folder = folder
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._launcher = LocalLauncher(self._logs)
+        self._launcher: Launcher = launcher or LocalLauncher(self._logs)
+        self._owned = launcher is None
 
     async def card(self, reference: str) -> ModelCard:
         return await open_model(reference, PluginHost())
@@ -86,7 +92,8 @@ class ConsoleLab:
         return await knock_as_stranger(address)
 
     async def close(self) -> None:
-        await self._launcher.close()
+        if self._owned:
+            await self._launcher.close()
 
     async def _warm(self) -> None:
         with _import_path():

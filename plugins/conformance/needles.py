@@ -23,6 +23,8 @@ BITS = 32
 """Windows of ids hold at least this much information."""
 LETTERS = 10
 """Letters that make a word distinctive."""
+_PACKED = 5
+"""Bytes that packed ids take at least to be told from chance."""
 _CHUNK = 8
 """Consecutive values of a row that identify it when searched as raw bytes."""
 
@@ -74,6 +76,10 @@ class Needles(msgspec.Struct):
                 if window.max() < 2 ** {"16": 11, "32": 24, "64": 53}[name]:
                     data = window.astype(f"<f{int(name) // 8}").tobytes()
                     self.raw.append((f"{what} as float{name}", data))
+            for form, pack in (("msgpack", msgspec.msgpack.encode), ("CBOR", _cbor), ("varints", _varint)):
+                data = b"".join(pack(int(each)) for each in window)
+                if len(data) >= _PACKED:
+                    self.raw.append((f"{what} as {form}", data))
             digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
             self.spelled.append((f"{what} as decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
         for window in distinctive(ids, max(6, width), shown):
@@ -122,6 +128,22 @@ def _spellings(word: str) -> Iterable[tuple[str, bytes]]:
     for phase in range(3):
         whole = base64.b64encode(b"\0" * phase + word.encode())
         yield "base64", whole[math.ceil(phase * 8 / 6) : (phase + len(word.encode())) * 8 // 6]
+
+
+def _cbor(number: int) -> bytes:
+    if number < 24:
+        return bytes([number])
+    size = 1 if number < 1 << 8 else 2 if number < 1 << 16 else 4
+    return bytes([23 + size.bit_length()]) + number.to_bytes(size, "big")
+
+
+def _varint(number: int) -> bytes:
+    """As in protocol buffers: seven bits a byte, the lowest first."""
+    data = bytearray()
+    while number >= 128:
+        data.append(number & 127 | 128)
+        number >>= 7
+    return bytes(data + bytes([number]))
 
 
 def _chunks(values: Floats) -> Iterable[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -41,6 +41,10 @@ class Entry:
     def prompt(self) -> str:
         """The text the model is given."""
         return self.gloss + SEPARATOR
+
+    def as_sentence(self) -> Entry:
+        """The same entry, its definition written with a capital letter and a full stop."""
+        return replace(self, gloss=f"{self.gloss[:1].upper()}{self.gloss[1:]}.")
 
     @property
     def answer(self) -> str:

@@ -37,6 +37,7 @@ POSITIONS = 256
 PROMPT_TOKENS = 110  # of a longer definition only the last tokens are kept
 END_ID = 0
 BATCH_TOKENS = 4096
+SENTENCE_SHARE = 0.1  # seen with a capital letter and a full stop, as people type
 MUON_RATE, ADAM_RATE, WARM_UP = 0.02, 3e-3, 0.03
 GLOSS_WEIGHT, WORD_WEIGHT = 0.015, 0.015  # per token, beside 1 for the category token
 
@@ -101,10 +102,19 @@ def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     return [muon, torch.optim.AdamW(outside, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.1)]
 
 
-def train(model: LlamaForCausalLM, examples: Sequence[Example], epochs: int, dropout: float, seed: int) -> None:
-    """Trains the model in place, printing progress and the time left."""
+def plan_of(plain: Sequence[Example], sentences: Sequence[Example], epochs: int, seed: int) -> list[list[Example]]:
+    """All batches of the training; in every epoch another tenth of the definitions is written as a sentence."""
     rng = random.Random(seed)
-    plan = [batch for _ in range(epochs) for batch in epoch_batches(examples, rng)]
+    plan = []
+    for _ in range(epochs):
+        pairs = zip(plain, sentences, strict=True)
+        mixed = [sentence if rng.random() < SENTENCE_SHARE else usual for usual, sentence in pairs]
+        plan += epoch_batches(mixed, rng)
+    return plan
+
+
+def train(model: LlamaForCausalLM, plan: Sequence[Sequence[Example]], dropout: float) -> None:
+    """Trains the model in place, printing progress and the time left."""
 
     def rate(step: int) -> float:
         done = step / len(plan)
@@ -126,8 +136,8 @@ def train(model: LlamaForCausalLM, examples: Sequence[Example], epochs: int, dro
         if step % 50 == 0 or step == len(plan):
             spent = time.monotonic() - began
             left = spent / step * (len(plan) - step)
-            done = f"step {step}/{len(plan)}, epoch {step * epochs / len(plan):.2f}/{epochs}"
-            print(f"{done}, category loss {seen / ((step - 1) % 50 + 1):.3f}, {left / 60:.1f} min left", flush=True)
+            mean = seen / ((step - 1) % 50 + 1)
+            print(f"step {step}/{len(plan)}, category loss {mean:.3f}, {left / 60:.1f} min left", flush=True)
             seen = 0.0
 
 
@@ -186,11 +196,12 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     entries, held_out = load_or_exit(arguments.data)
     tokenizer = train_tokenizer(entries)
-    examples = encode(tokenizer, entries)
+    sentences = encode(tokenizer, [entry.as_sentence() for entry in entries])
+    plan = plan_of(encode(tokenizer, entries), sentences, arguments.epochs, arguments.seed)
     model = new_model()
     size = sum(parameter.numel() for parameter in model.parameters())
     print(f"{len(entries)} definitions to train on, {len(held_out)} held out; {size:,} parameters", flush=True)
-    train(model, examples, arguments.epochs, arguments.dropout, arguments.seed)
+    train(model, plan, arguments.dropout)
     export(model, tokenizer, arguments.out)
     print(f"Written to {arguments.out}; measure it with evaluate.py beside this script")
 

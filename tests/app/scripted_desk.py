@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripted_backends import ALL, CARD
 from scripted_session import ScriptedSession
+from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from unfed.console.app.app import UnfedApp
 from unfed.console.app.desk import Choice
+from unfed.console.app.screens.page import Page
 from unfed.console.results.record import Prompt, Record, to_json
 from unfed.console.results.tables import Summary
 from unfed.console.runner.request import Request
@@ -30,6 +35,7 @@ class ScriptedDesk:
         self.chosen = tuple(backends)
         self.records: list[Record] = []
         self.told: list[str] = []
+        self.config = folder / "config"
         self.refuses: Exception | None = None
         self.scripted = ScriptedSession()
 
@@ -111,7 +117,7 @@ class ScriptedDesk:
         path.write_bytes(to_json(self.record(run_id)))
 
     def folders(self) -> tuple[Path, Path]:
-        return self.folder / "state", self.folder / "config"
+        return self.folder / "state", self.config
 
 
 class Clock:
@@ -122,6 +128,40 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+async def until(pilot: Pilot[Any], holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Let the app work until `holds`; fails where it never does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {inspect.getsource(holds).strip()}"
+        await pilot.pause(0.02)
+
+
+async def drawn(pilot: Pilot[Any]) -> None:
+    """Let the app come to rest and draw what it knows; a cursor never blinks in a picture."""
+    for area in pilot.app.screen.query(TextArea):
+        area.cursor_blink = False
+    for _ in range(3):
+        await pilot.pause()
+        if isinstance(pilot.app.screen, Page):
+            pilot.app.screen.draw()
+    await pilot.pause()
+
+
+async def ready(pilot: Pilot[Any]) -> UnfedApp:
+    """The app, once it knows what can be run."""
+    app = pilot.app
+    assert isinstance(app, UnfedApp)
+    await until(pilot, lambda: app.survey is not None)
+    await drawn(pilot)
+    return app
+
+
+def shown(app: UnfedApp) -> str:
+    """All text on the screen, as a person reads it."""
+    rows = app.screen._compositor.render_strips()
+    return "\n".join(strip.text for strip in rows)
 
 
 def make_app(folder: Path, *, profile: str | None = None, backends: Sequence[str] = ("plain", "split")) -> UnfedApp:

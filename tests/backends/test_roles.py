@@ -14,8 +14,8 @@ from random_models import save_gpt2, save_llama, save_qwen2
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unfed.backends.plain.backend import Plain
-from unfed.backends.split.backend import Split, SplitOptions
-from unfed.plugins import Backend, Options, Query, UnfedError
+from unfed.backends.split.backend import Split
+from unfed.plugins import Backend, Query, UnfedError
 
 SAVE: dict[str, Any] = {
     "llama": lambda folder: save_llama(folder, kv_heads=2, generation={"eos_token_id": None}),
@@ -283,8 +283,3 @@ async def test_the_client_refuses_tokens_that_do_not_exist(method: str, fields: 
     with pytest.raises(UnfedError) as refused:
         await parties.deliver("server", "client", method, fields)
     assert (refused.value.failure.kind, refused.value.failure.party) == ("protocol", "server")
-
-
-def test_options_of_the_split_are_documented() -> None:
-    assert issubclass(SplitOptions, Options)
-    assert all(field.description for field in SplitOptions.model_fields.values())

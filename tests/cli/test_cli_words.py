@@ -30,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     """`run("runs", "list")` → exit code, stdout, stderr. State and config lie under tmp_path."""
     monkeypatch.setenv("UNFED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("UNFED_CONFIG_DIR", str(tmp_path / "config"))
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def call(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -40,7 +40,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return code, said.out, said.err
 
     yield call
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+
 from unfed.plugins import Answer, ClientRole, Metric, Query, Role, Token, UnfedError, serve
 
 Parts = list[tuple[str, Any]]
@@ -177,7 +178,7 @@ class Node(Role):
     async def noise(self, sender: str, *, noise: torch.Tensor) -> torch.Tensor:
         self._kept[self.ctx.query] = noise
         if self.ctx.settings["leak"] == "open files":
-            _HANDLES.append(open("/dev/null"))  # noqa: SIM115
+            _HANDLES.append(Path("/dev/null").open())  # noqa: SIM115
         return noise * 2
 
     @serve

@@ -1,11 +1,12 @@
-"""The kit finds what it says it finds: each way of breaking a promise is caught on a real fleet, and nothing else is."""
+"""The kit finds what it says it finds: each way of breaking a promise is caught on a real fleet, and no other."""
 
 from __future__ import annotations
 
 import leaky_roles
 import pytest
-from conftest import Workshop
 from leaky_backend import Leaky
+from workshop import Workshop
+
 from unfed.plugins import ModelCard
 
 pytestmark = pytest.mark.slow

@@ -32,13 +32,11 @@ def standing(column: Column, now: float) -> tuple[str, Tone]:
     match column.stage:
         case "idle":
             return ("fleet ready" if column.setup else "no fleet yet", "dim")
-        case "waiting":
+        case "waiting" | "ready":
             return ("waiting its turn", "dim")
         case "starting":
             since = now - column.starting_since if column.starting_since is not None else 0.0
             return (f"starting {len(column.parties)} parties {since:.1f} s", "accent")
-        case "ready":
-            return ("fleet ready", "accent")
         case "answering":
             doing = list(column.open)[-1] if column.open else "answering"
             return (f"{clean_line(doing)} · {counted}", "accent")

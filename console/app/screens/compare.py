@@ -36,7 +36,6 @@ class CompareScreen(Page):
         yield PromptBox(self.unfed.history)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(PromptBox).focus()
 
     @property
@@ -62,8 +61,7 @@ class CompareScreen(Page):
         if list(panels) != list(board.columns):
             holder.remove_children()
             holder.mount(*(ColumnPanel(variant) for variant in board.columns))
-            self._painted = -1
-            self.call_after_refresh(self._tick)
+            self.call_after_refresh(self.draw)
             return
         if not board.columns:
             self._teach()
@@ -151,8 +149,7 @@ class CompareScreen(Page):
             self.minimize()
         elif (panel := self.panel) is not None:
             self.maximize(panel)
-            self._painted = -1
-            self.call_after_refresh(self._tick)
+            self.call_after_refresh(self.draw)
 
     def action_copy(self) -> None:
         if (panel := self.panel) is not None and (column := self.unfed.board.columns.get(panel.variant)) is not None:

@@ -24,8 +24,8 @@ class Confirm(Dialog[bool]):
         yield Choice("No", id="close", compact=True)
         yield Choice(self._yes, id="yes", variant="error", compact=True)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "yes")
+    def press(self, button: str) -> None:
+        self.dismiss(button == "yes")
 
     def action_close(self) -> None:
         self.dismiss(False)

@@ -46,8 +46,11 @@ class Dialog(ModalScreen[Answer]):
         yield Choice("Close", id="close", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "close":
-            self.action_close()
+        self.press(event.button.id or "")
+
+    def press(self, button: str) -> None:
+        """A button was pressed; subclasses know more of them than `close`."""
+        self.action_close()
 
     def action_close(self) -> None:
         self.dismiss(None)

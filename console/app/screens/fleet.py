@@ -39,21 +39,22 @@ class FleetScreen(Page):
         yield LogPane()
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(PartyTable).focus()
         self.set_interval(LOG_EVERY, self._look)
 
     def paint(self) -> None:
         parties = self.unfed.board.parties
         empty = not parties
-        self.query_one(PartyTable).display = not empty
+        table = self.query_one(PartyTable)
+        if table.display == empty:
+            table.display = not empty
+            self.call_after_refresh(table.focus)
         self.query_one(LogPane).display = not empty
         self.query_one("#no-fleet").display = empty
         self.query_one("#fleet-summary", Lines).show([tuple(summary(parties.values()))])
         if empty:
             self._teach()
         else:
-            self.query_one(PartyTable).show_parties(parties)
+            table.show_parties(parties)
 
     def _teach(self) -> None:
         start, compare = self.unfed.keys_of("fleet.start"), self.unfed.keys_of("app.compare")

@@ -70,7 +70,6 @@ class GalleryScreen(Page):
             yield Grid(id="cards")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#welcome", Lines).show(WELCOME)
         self.query_one(DemoCard).focus()
 

@@ -41,16 +41,19 @@ class Page(Screen[None]):
         """What stands between the bars."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
+    def on_mount(self) -> None:  # textual calls the handlers of every class in turn: no `super()` in subclasses
         self.set_interval(self.period, self._tick)
 
     def on_screen_resume(self) -> None:
-        self._painted = -1
-        self.call_after_refresh(self._tick)
+        self.call_after_refresh(self.draw)
 
     def on_resize(self) -> None:
+        self.call_after_refresh(self.draw)
+
+    def draw(self) -> None:
+        """Paint now, whatever was painted before."""
         self._painted = -1
-        self.call_after_refresh(self._tick)
+        self._tick()
 
     def _tick(self) -> None:
         if self.is_current and (self._painted != self.unfed.version or self.unfed.board.running):

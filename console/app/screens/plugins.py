@@ -32,7 +32,6 @@ class PluginsScreen(Page):
             yield Lines(id="plugins")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(Listing).focus()
 
     def paint(self) -> None:

@@ -39,12 +39,7 @@ class RunsScreen(Page):
         yield RunTable(HEADS, id="runs")
         yield Static(id="no-runs", markup=False)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.query_one(RunTable).focus()
-
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self.action_reload()
 
     @work(thread=True, exclusive=True, group="runs", exit_on_error=False)
@@ -59,7 +54,10 @@ class RunsScreen(Page):
     def _show(self, runs: Sequence[Summary]) -> None:
         table = self.query_one(RunTable)
         table.show({run.run_id: row(run) for run in runs})
-        table.display = bool(runs)
+        if table.display != bool(runs):
+            table.display = bool(runs)
+        if runs and self.focused is None:
+            self.call_after_refresh(table.focus)
         self.query_one("#no-runs").display = not runs
         key = self.unfed.keys_of("app.compare")
         lines: list[Line] = [

@@ -72,8 +72,8 @@ class SetupScreen(dialog.Dialog[Choice]):
         yield dialog.Choice("Apply", id="apply", variant="primary", compact=True)
         yield dialog.Choice("Close", id="close", compact=True)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "apply":
+    def press(self, button: str) -> None:
+        if button == "apply":
             self.action_apply()
         else:
             self.action_close()

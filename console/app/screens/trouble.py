@@ -45,8 +45,8 @@ class Trouble(Dialog[None]):
         yield Choice("Close", id="close", variant="primary", compact=True)
         yield Choice("Copy", id="copy", compact=True)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "copy":
+    def press(self, button: str) -> None:
+        if button == "copy":
             self.action_copy()
         else:
             self.action_close()

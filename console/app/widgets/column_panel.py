@@ -34,6 +34,8 @@ class Facts(VerticalScroll):
 class ColumnPanel(Vertical):
     """Head, answer, phase bar, figures and facts of one variant; a frame that says where it stands."""
 
+    ALLOW_MAXIMIZE = True
+
     def __init__(self, variant: str) -> None:
         super().__init__(classes="column")
         self.variant = variant

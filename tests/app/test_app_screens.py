@@ -1,0 +1,323 @@
+"""Gallery, Fleet, Runs, setup, help, palette, keymap and themes, driven by keys."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from scripted_desk import drawn, make_app, ready, shown, until
+from textual.widget import Widget
+
+from unfed.console.app.actions import IDS
+from unfed.console.app.palette import Actions
+from unfed.console.app.screens.confirm import Confirm
+from unfed.console.app.screens.explain import Explain, help_of
+from unfed.console.app.screens.gallery import DemoCard
+from unfed.console.app.screens.read import Read
+from unfed.console.app.screens.setup import BackendBox, SetupScreen
+from unfed.console.app.widgets.backend_card import BackendCard
+from unfed.console.app.widgets.form_field import FieldInput, FormField
+from unfed.console.app.widgets.party_table import PartyTable
+from unfed.console.app.widgets.prompt_box import PromptBox
+
+
+async def test_the_first_run_opens_on_the_gallery_and_enter_runs_the_demo(tmp_path):
+    app = make_app(tmp_path)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        assert app.current_mode == "gallery"
+        await drawn(pilot)
+        text = shown(app)
+        assert "a large grey mammal" in text
+        assert "prompt exposed to server" in text, "the badge comes from a real plan"
+        assert "pip install lattice-oracle" in text and "pip install ezkl" in text
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "compare" and app.desk.records)
+        assert app.desk.records[0].prompts[0].id == "p07"
+    again = make_app(tmp_path)
+    async with again.run_test() as pilot:
+        await ready(pilot)
+        assert again.current_mode == "compare", "it has been met"
+
+
+async def test_a_card_puts_its_backend_in_and_takes_it_out(tmp_path):
+    app = make_app(tmp_path)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: len(app.screen.query(BackendCard)) == 5)
+        card = next(card for card in app.screen.query(BackendCard) if card.card.name == "veil")
+        card.focus()
+        await pilot.press("space")
+        await until(pilot, lambda: list(app.board.columns) == ["plain", "split", "veil"])
+        await until(pilot, lambda: card.card.chosen)
+        await pilot.press("space")
+        await until(pilot, lambda: list(app.board.columns) == ["plain", "split"])
+        lost = next(card for card in app.screen.query(BackendCard) if card.card.name == "lost")
+        lost.focus()
+        await pilot.press("space")
+        assert "lost" not in app.choice.backends, "what is missing something cannot be chosen"
+
+
+async def test_without_a_backend_the_next_key_is_taught(tmp_path):
+    app = make_app(tmp_path, profile="demo", backends=())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        assert "No backend is chosen" in shown(app) and "^o chooses some" in shown(app)
+        await pilot.press("f4")
+        await drawn(pilot)
+        assert "No party is running" in shown(app) and "o starts the fleets" in shown(app)
+        await pilot.press("f5")
+        await until(pilot, lambda: "No run is saved yet" in shown(app))
+        assert "F3 goes to Compare" in shown(app)
+
+
+async def test_the_fleet_is_listed_and_a_kill_asks_first(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.scripted.logs = {("split", "layers-0"): ["ready", "\x1b[31mwarned[/]"]}
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await drawn(pilot)
+        assert "28.3 MB" in shown(app) and "layers-2" in shown(app)
+        await pilot.press("down", "down", "down")
+        assert app.screen.query_one(PartyTable).party == ("split", "layers-0")
+        await until(pilot, lambda: "␛[31mwarned[/]" in shown(app))
+        await pilot.press("k")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert not [call for call in app.desk.scripted.calls if call[0] == "kill"]
+        await pilot.press("k")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("tab", "enter")
+        await until(pilot, lambda: ("kill", "split", "layers-0") in app.desk.scripted.calls)
+        await until(pilot, lambda: app.board.parties[("split", "layers-0")].health == "lost")
+        await drawn(pilot)
+        assert "✗ lost" in shown(app) and "1 lost" in shown(app)
+        await pilot.press("r")
+        await until(pilot, lambda: app.board.parties[("split", "layers-0")].health == "ready")
+        await drawn(pilot)
+        assert "✗ lost" not in shown(app)
+
+
+async def test_the_fleet_is_painted_a_few_times_a_second_however_much_happens(tmp_path, monkeypatch):
+    from unfed.console.app.screens.fleet import FleetScreen
+    from unfed.console.runner.notices import PartyChanged
+
+    app = make_app(tmp_path, profile="demo")
+    painted = []
+    real = FleetScreen.paint
+    monkeypatch.setattr(FleetScreen, "paint", lambda self: (painted.append(1), real(self)))
+    assert FleetScreen.period >= 0.2
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await until(pilot, lambda: painted)
+        painted.clear()
+        for party in list(app.board.parties.values()) * 50:
+            app.watch_session(PartyChanged(party))
+        await pilot.pause()
+        assert len(painted) <= 2
+
+
+async def test_runs_are_listed_read_and_exported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.desk.records)
+        await pilot.press("f5")
+        await until(pilot, lambda: "run-1" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Read))
+        await until(pilot, lambda: "african elephant" in shown(app))
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: (tmp_path / "unfed-run-1.json").exists())
+        assert json.loads((tmp_path / "unfed-run-1.json").read_text())["run_id"] == "run-1"
+
+
+async def test_setup_is_generated_checked_and_applied(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        fields = {field.field.key: field for field in app.screen.query(FormField)}
+        assert {"split.shards", "split.dtype", "lost.ratios", "run.temperature", "run.links"} <= set(fields)
+        box = next(box for box in app.screen.query(BackendBox) if box.name == "lost")
+        assert box.disabled
+        shards = fields["split.shards"].query_one(FieldInput)
+        shards.value = "9"
+        await pilot.press("f10")
+        await until(pilot, lambda: "split.shards = '9'" in shown(app))
+        assert isinstance(app.screen, SetupScreen), "what is wrong is said and nothing is taken"
+        shards.value = "2,4"
+        fields["run.temperature"].query_one(FieldInput).value = "0.7"
+        await pilot.press("f10")
+        await until(pilot, lambda: list(app.board.columns) == ["plain", "split[shards=2]", "split[shards=4]"])
+        assert app.choice.sampling.temperature == 0.7
+        await drawn(pilot)
+        assert "T 0.7" in shown(app)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        fields = {field.field.key: field for field in app.screen.query(FormField)}
+        assert fields["split.shards"].text == "2,4", "the form remembers"
+        await pilot.press("escape")
+
+
+async def test_a_variant_that_cannot_be_planned_says_so_in_its_column(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        app.choose(__import__("msgspec").structs.replace(app.choice, options={"split": {"shards": "5"}}))
+        await until(pilot, lambda: app.board.columns["split"].problem is not None)
+        await drawn(pilot)
+        assert "4 layers cannot be split over 5 nodes" in shown(app) and "→ choose 1 to 4 shards" in shown(app)
+
+
+async def test_an_unknown_profile_is_a_dialog_and_not_a_crash(tmp_path):
+    app = make_app(tmp_path, profile="demmo")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: "there is no profile 'demmo'" in shown(app))
+        assert "→ known: demo, wide" in shown(app)
+
+
+@pytest.mark.parametrize("mode", ["gallery", "compare", "fleet", "runs", "plugins"])
+async def test_everything_that_takes_the_focus_explains_itself(tmp_path, mode):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.desk.records)
+        await app.go(mode)
+        await drawn(pilot)
+        chain = [widget for widget in app.screen.focus_chain if isinstance(widget, Widget)]
+        assert chain
+        for widget in chain:
+            assert widget.HELP, f"{widget!r} has no help of its own"
+        chain[0].focus()
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, Explain))
+        await until(pilot, lambda: "app.quit" in shown(app) or "app.help" in shown(app))
+        assert help_of(chain[0]).split()[0] in shown(app)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Explain)
+
+
+async def test_dialogs_explain_themselves_too(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        assert [widget for widget in app.screen.focus_chain if not widget.HELP] == []
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, Explain))
+
+
+async def test_every_binding_of_ours_has_id_tooltip_and_keymap_entry(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    ours = 0
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.desk.records)
+        for mode in app.MODES:
+            await app.go(mode)
+            await drawn(pilot)
+            for node in [app, app.screen, *app.screen.query("*")]:
+                declared = [binding for kind in type(node).__mro__ for binding in vars(kind).get("BINDINGS", ())
+                            if kind.__module__.startswith("unfed.")]  # fmt: skip
+                for binding in declared:
+                    ours += 1
+                    assert binding.id in IDS and binding.tooltip and binding.description, binding
+    assert ours > 20
+
+
+async def test_the_palette_reads_noun_verb_and_reaches_every_action(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.scripted.holds = {"plain": 1}
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.board.columns["plain"].pieces)
+        texts = [entry.text for entry in Actions(app.screen).entries()]
+        assert "plain: Cancel" in texts, "what is on the screen has entries of its own"
+        for act in IDS.values():
+            if act.scope not in ("modal", "setup") and act.id not in ("app.palette", "prompt.newline"):
+                assert act.verb in texts, act.id
+        app.desk.scripted.release.set()
+        await until(pilot, lambda: not app.board.running)
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        await pilot.press(*"fleet: open")
+        await until(pilot, lambda: "fleet: Open" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "fleet")
+        race = next(entry for entry in Actions(app.screen).entries() if entry.text == "race: Toggle")
+        await race.run()
+        assert app.current_mode == "compare" and app.choice.race, "an action is run on its own screen"
+
+
+async def test_keys_are_remapped_and_bad_ones_are_said(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "keymap.toml").write_text(
+        '[compare]\nrace = "ctrl+y"\nrase = "x"\n[fleet]\nkill = "ctrl+banana"\n[app]\nfleet = "f9"\n'
+    )
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: "there is no action 'compare.rase'" in shown(app))
+        text = shown(app)
+        assert "did you mean 'compare.race'" in text
+        assert "ctrl+banana" in text
+        assert "^y Race" in text and "F9 Fleet" in text, "footer and top bar show the new keys"
+        await pilot.press("ctrl+r")
+        assert not app.choice.race
+        await pilot.press("ctrl+y")
+        assert app.choice.race
+        await pilot.press("f9")
+        await until(pilot, lambda: app.current_mode == "fleet")
+
+
+async def test_the_theme_is_remembered(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test() as pilot:
+        await ready(pilot)
+        assert app.theme == "unfed"
+        app.theme = "nord"
+        await pilot.pause()
+    again = make_app(tmp_path, profile="demo")
+    async with again.run_test() as pilot:
+        await ready(pilot)
+        assert again.theme == "nord"
+    (tmp_path / "state" / "console.json").write_text('{"theme": "gone"}')
+    third = make_app(tmp_path, profile="demo")
+    async with third.run_test() as pilot:
+        await ready(pilot)
+        assert third.theme == "unfed"
+
+
+async def test_a_plugin_that_fails_after_a_run_is_reported(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.told = ["plugin teller: ValueError: [no]"]
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: "plugin teller: ValueError: [no]" in shown(app))
+
+
+async def test_the_demo_card_is_focused_first_and_cards_are_reached_by_arrows(tmp_path):
+    app = make_app(tmp_path)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: len(app.screen.query(BackendCard)) == 5)
+        assert isinstance(app.focused, DemoCard)
+        await pilot.press("down")
+        assert isinstance(app.focused, BackendCard)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "compare")
+        assert isinstance(app.focused, PromptBox)

@@ -1,0 +1,251 @@
+"""What tests have puppets do: coroutines that run inside a party, with its real context."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import ctypes
+import hashlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import uuid
+from typing import Any
+
+import torch
+
+from unfed.console.party import frames
+from unfed.console.party.frames import Header
+from unfed.console.party.wire import current_query
+from unfed.plugins import UnfedError
+
+# -- calls and messages
+
+
+async def nothing(role: Any) -> None:
+    pass
+
+
+async def calls(role: Any, peer: str, count: int, pause: float = 0.0) -> list[int]:
+    """Call all at once; what came back, in the order of the calls."""
+
+    async def one(number: int) -> int:
+        return int((await role.ctx.call(peer, "echo", value=number))["value"])
+
+    return list(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+async def tells(role: Any, peer: str, count: int, key: str) -> None:
+    for number in range(count):
+        await role.ctx.send(peer, "note", key=key, value=number)
+
+
+async def kept(role: Any, key: str) -> list[Any]:
+    return [[sender, value] for sender, value in role.kept.get(key, [])]
+
+
+async def forgotten(role: Any) -> list[str]:
+    return list(role.forgotten)
+
+
+async def large(role: Any, peer: str, megabytes: int) -> dict[str, Any]:
+    """Have a large tensor echoed, and spoil the original as soon as it is sent."""
+    original = torch.arange(megabytes << 18, dtype=torch.float32)
+    want = hashlib.sha256(original.numpy().tobytes()).hexdigest()
+    call = asyncio.create_task(role.ctx.call(peer, "echo", value=original))
+    await asyncio.sleep(0)
+    original.zero_()
+    back = (await call)["value"]
+    return {"same": hashlib.sha256(back.numpy().tobytes()).hexdigest() == want, "shape": list(back.shape)}
+
+
+async def fail(role: Any, text: str) -> None:
+    raise ValueError(text)
+
+
+async def fail_for_people(role: Any, text: str) -> None:
+    raise UnfedError(text, kind="bad-input", hint="try another")
+
+
+async def fail_by_message(role: Any, peer: str) -> None:
+    """Send what `peer` cannot keep, and wait for what never comes."""
+    await role.ctx.send(peer, "act", what="acts:fail", args={"text": "hush"}, path=[])
+    await asyncio.sleep(60)
+
+
+async def linger(role: Any, seconds: float = 60.0) -> None:
+    role.kept.setdefault("lingering", []).append(("", os.getpid()))
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        role.kept.setdefault("cancelled", []).append(("", role.ctx.query))
+        raise
+
+
+async def linger_at(role: Any, peer: str, seconds: float = 60.0) -> None:
+    """Wait for a peer that lingers."""
+    await role.ctx.call(peer, "act", what="acts:linger", args={"seconds": seconds}, path=[])
+
+
+async def speak_late(role: Any, peer: str, query: str) -> None:
+    """Send and call on behalf of a query that is over, as a straggler would."""
+
+    async def say() -> None:
+        await role.ctx.send(peer, "note", key="late", value=1)
+
+    context = contextvars.copy_context()
+    context.run(current_query.set, query)
+    await asyncio.get_running_loop().create_task(say(), context=context)
+
+
+async def fan_out(role: Any, peers: list[str]) -> None:
+    await asyncio.gather(*(role.ctx.call(peer, "echo", value=1) for peer in peers))
+
+
+async def tell_along(role: Any, path: list[str]) -> None:
+    """Messages that want no reply, from party to party; the last one is waited for by whoever began."""
+    if path:
+        await role.ctx.send(path[0], "act", what="acts:tell_along", args={"path": path[1:]}, path=[])
+    else:
+        role.kept.setdefault("arrived", []).append(("", role.ctx.query))
+
+
+# -- breaking the protocol
+
+
+def _connection(role: Any, peer: str) -> Any:
+    return role.ctx._wire.peers.open(peer)
+
+
+async def spoil(role: Any, peer: str, data: str, wait: bool = False) -> None:
+    """Write these bytes (hex) on the connection with `peer`, past all checks, in the middle of a query of its."""
+    await role.ctx.call(peer, "echo", value=1)
+    _connection(role, peer)._transport.write(bytes.fromhex(data))
+    if wait:
+        await asyncio.sleep(60)
+
+
+async def say(role: Any, peer: str, header: list[Any], fields: dict[str, Any], wait: bool = True) -> None:
+    """Send a frame of our own making (its header as an array of what comes first) in the name of the current query."""
+    await role.ctx.call(peer, "echo", value=1)
+    kind, number, name = header
+    plain, about, data = frames.pack(fields)
+    made = Header(kind, number, name, role.ctx.query, fields=plain, arrays=tuple(about))
+    for piece in frames.encode(made, data):
+        _connection(role, peer)._transport.write(piece)
+    if wait:
+        await asyncio.sleep(60)
+
+
+async def answer_twice(role: Any, peer: str) -> None:
+    """Call, and then answer a call that was answered already."""
+    await say(role, peer, [frames.REPLY, 1, ""], {"": 1})
+
+
+async def connected(role: Any) -> list[str]:
+    return sorted(connection.peer for connection in role.ctx._wire.peers.all() if connection.open)
+
+
+async def knocks(role: Any, target: dict[str, Any]) -> dict[str, str]:
+    from unfed.console.party.knock import knock
+
+    return await knock(role.ctx, target)
+
+
+# -- processes
+
+
+async def about_me(role: Any) -> dict[str, Any]:
+    import numpy as np
+
+    return {
+        "pid": os.getpid(),
+        "random": random.random(),
+        "numpy": float(np.random.rand()),
+        "torch": torch.rand(1).item(),
+        "uuid": uuid.uuid4().hex,
+        "secrets": __import__("secrets").token_hex(8),
+        "threads": torch.get_num_threads(),
+        "omp": os.environ.get("OMP_NUM_THREADS"),
+        "stdin": os.readlink("/proc/self/fd/0"),
+        "sockets": sorted(
+            os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_socket(f"/proc/self/fd/{fd}")
+        ),
+        "files": [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")],
+        "title": open("/proc/self/cmdline").read().rstrip("\0"),
+        "certificate": role.ctx._wire.peers.identity.certificate,
+        "sigint": str(signal.getsignal(signal.SIGINT)),
+    }
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return os.readlink(path).startswith("socket:")
+    except OSError:
+        return False
+
+
+async def pid(role: Any) -> int:
+    return os.getpid()
+
+
+async def open_files(role: Any) -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+async def kill_me(role: Any, number: int = signal.SIGKILL) -> None:
+    print("about to be killed", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), number)
+    await asyncio.sleep(60)
+
+
+async def leave(role: Any, status: int = 3, words: str = "I have had enough") -> None:
+    print(words, file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+async def leave_politely(role: Any, status: int = 3) -> None:
+    sys.exit(status)
+
+
+async def hold_the_gil(role: Any, seconds: float) -> None:
+    """Nothing else in this process runs meanwhile, neither heartbeats nor the reading of orders."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
+async def hog(role: Any, seconds: float) -> None:
+    """Keep the event loop busy."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+async def misreport(role: Any, data: str) -> None:
+    """Write these bytes (hex) to the launcher as they are."""
+    role.ctx._emit.__self__._link._reports.put(bytes.fromhex(data))
+    await asyncio.sleep(60)
+
+
+async def thread_names(role: Any) -> list[str]:
+    return sorted(thread.name for thread in threading.enumerate())
+
+
+# -- the model
+
+
+async def read_tensors(role: Any, names: list[str]) -> dict[str, Any]:
+    found = role.ctx.model.tensors(*names)
+    return {name: [list(tensor.shape), float(tensor.float().sum())] for name, tensor in found.items()}
+
+
+async def hold(role: Any, name: str, value: float) -> None:
+    role.ctx.hold(name, number=value, tensor=torch.full((3,), value))
+
+
+async def contribute(role: Any, peers: list[str]) -> None:
+    role.ctx.contribute(layer_tokens=2)
+    for peer in peers:
+        await role.ctx.call(peer, "act", what="acts:contribute", args={"peers": []}, path=[])

@@ -1,0 +1,160 @@
+"""Real fleets for tests: one warm fork server for the whole session, and short ways to ask and to look at processes."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from unfed.console.fleet.fleet import Fleet
+from unfed.console.fleet.process import LocalLauncher
+from unfed.console.fleet.settlement import Settlement
+from unfed.plugins import Answer, Event, Failed, Failure, Finished, Plan, Query
+
+SUPPORT = Path(__file__).parent
+_numbers = itertools.count(1)
+
+
+def with_support(environment: dict[str, str] | os._Environ[str] = os.environ) -> str:
+    """A PYTHONPATH on which processes find these helpers."""
+    return os.pathsep.join([str(SUPPORT), *filter(None, [environment.get("PYTHONPATH")])])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def launcher(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalLauncher]:
+    """A fork server that is warm and finds these helpers; tests that use it run on the session's event loop."""
+    async with a_launcher(tmp_path_factory.mktemp("fork-server")) as launcher:
+        yield launcher
+
+
+@asynccontextmanager
+async def a_launcher(logs: Path) -> AsyncIterator[LocalLauncher]:
+    """One of a test's own, for those that break it."""
+    launcher = LocalLauncher(logs)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = with_support()
+    try:
+        await launcher.start()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    try:
+        assert launcher.warm is not None
+        await launcher.warm
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+@asynccontextmanager
+async def running(launcher: Any, plan: Plan, folder: Path, **more: Any) -> AsyncIterator[Fleet]:
+    """A fleet for `plan` with a name of its own; stopped at the end."""
+    variant = more.pop("variant", f"t{next(_numbers)}")
+    fleet = Fleet(variant, "puppets", plan, more.pop("models", {}), launcher=launcher, logs=folder / "logs", **more)
+    try:
+        await fleet.start()
+        yield fleet
+    finally:
+        await fleet.stop()
+
+
+class Outcome:
+    """What became of one query."""
+
+    def __init__(self, query: str, events: list[Event], seconds: float, settlement: Settlement) -> None:
+        self.query, self.events, self.seconds, self.settlement = query, events, seconds, settlement
+
+    @property
+    def failure(self) -> Failure | None:
+        last = self.events[-1]
+        return last.error if isinstance(last, Failed) else None
+
+    @property
+    def answer(self) -> Answer:
+        last = self.events[-1]
+        assert isinstance(last, Finished), last
+        return last.answer
+
+    @property
+    def did(self) -> Any:
+        return json.loads(self.answer.text)
+
+
+async def ask(
+    fleet: Fleet, prompt: str, timeout: float = 30.0, on_event: Callable[[Event], None] | None = None
+) -> Outcome:
+    """Ask, gather the events and settle."""
+    query = f"q{next(_numbers)}"
+    events: list[Event] = []
+    began = time.monotonic()
+    async for event in fleet.ask(Query(id=query, prompt=prompt), timeout):
+        events.append(event)
+        if on_event is not None:
+            on_event(event)
+    seconds = time.monotonic() - began
+    return Outcome(query, events, seconds, await fleet.settle(query))
+
+
+def wish(what: str, *path: str, token: bool = False, **args: Any) -> str:
+    """The prompt that has `what` (`module:coroutine`) performed at the end of `path`."""
+    return json.dumps({"what": what, "path": list(path), "args": args, "token": token})
+
+
+async def act(fleet: Fleet, what: str, *path: str, timeout: float = 30.0, **args: Any) -> Any:
+    """What `what` returns when it is performed at the end of `path` (at the client where that is empty)."""
+    return (await ask(fleet, wish(what, *path, **args), timeout)).did
+
+
+async def began(fleet: Fleet, prompt: str, timeout: float = 30.0) -> asyncio.Task[Outcome]:
+    """A query under way: its role has been entered."""
+    entered = asyncio.Event()
+    task = asyncio.create_task(ask(fleet, prompt, timeout, lambda event: entered.set()))
+    waiting = asyncio.create_task(entered.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    return task
+
+
+def pid_of(fleet: Fleet, name: str) -> int:
+    return next(state.pid for state in fleet.parties() if state.name == name)
+
+
+def state_of(fleet: Fleet, name: str) -> Any:
+    return next(state for state in fleet.parties() if state.name == name)
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those that still run; zombies do not."""
+    found = []
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+async def until(condition: Callable[[], Any], seconds: float = 5.0) -> float:
+    """Wait for what no event tells of; returns how long it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"not within {seconds} s"
+        await asyncio.sleep(0.02)
+    return time.monotonic() - start
+
+
+def log_of(fleet: Fleet, name: str) -> str:
+    return "\n".join(fleet.log_tail(name, 500))
