@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import torch
 
@@ -11,8 +12,17 @@ from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError, 
 
 from ..common.text import Text
 
-Arrivals = asyncio.Queue[tuple[int, bytes | None] | None]
-"""Tokens of one query with their logits; None when the server's reply is there."""
+
+class Arrival(NamedTuple):
+    """One token, whether the server calls it the last, and the logits it was taken from, where they were asked for."""
+
+    id: int
+    last: bool
+    logits: bytes | None
+
+
+Arrivals = asyncio.Queue[Arrival | None]
+"""Tokens of one query; None when the server's reply is there."""
 
 
 class Client(ClientRole):
@@ -46,32 +56,34 @@ class Client(ClientRole):
                 token = await self._next(arrivals, call, tokens)
             with self.ctx.phase("decode"):
                 while token is not None:
-                    yield Token(id=token[0], text=stream.add(token[0]), logits=token[1])
+                    text = stream.add(token.id)
+                    if token.last:
+                        text += stream.finish()
+                    yield Token(id=token.id, text=text, logits=token.logits)
                     token = await self._next(arrivals, call, tokens)
             stopped = (await call)["stopped"]
         finally:
             call.cancel()
             self._arrivals.pop(query.id, None)
-        stream.finish()
         yield Answer(text=stream.shown, token_ids=tuple(tokens), stopped=stopped)
 
     async def _next(
         self, arrivals: Arrivals, call: asyncio.Task[dict[str, object]], tokens: list[int]
-    ) -> tuple[int, bytes | None] | None:
+    ) -> Arrival | None:
         """The next token, or None once all that the server's reply announces are there."""
         while not (call.done() and len(tokens) >= int(str(call.result()["tokens"]))):
             if (token := await arrivals.get()) is not None:
-                tokens.append(token[0])
+                tokens.append(token.id)
                 return token
         return None
 
     @serve
-    async def token(self, sender: str, *, id: int) -> None:
+    async def token(self, sender: str, *, id: int, last: bool) -> None:
         """One token, as soon as the server has it."""
-        self._take(sender, id, None)
+        self._take(sender, Arrival(id, last, None))
 
     @serve
-    async def scored(self, sender: str, *, id: int, logits: torch.Tensor) -> None:
+    async def scored(self, sender: str, *, id: int, last: bool, logits: torch.Tensor) -> None:
         """One token, and the logits [vocab] it was taken from."""
         vocab = self.ctx.model.card.vocab
         if logits.shape != (vocab,) or logits.dtype != torch.float32:
@@ -80,11 +92,11 @@ class Client(ClientRole):
                 kind="protocol",
                 party=sender,
             )
-        self._take(sender, id, logits.numpy().tobytes())
+        self._take(sender, Arrival(id, last, logits.numpy().tobytes()))
 
-    def _take(self, sender: str, token: int, logits: bytes | None) -> None:
-        if not 0 <= token < self.ctx.model.card.vocab:
+    def _take(self, sender: str, token: Arrival) -> None:
+        if not 0 <= token.id < self.ctx.model.card.vocab:
             raise UnfedError(f"{sender} sent a token that the model does not know", kind="protocol", party=sender)
         if (arrivals := self._arrivals.get(self.ctx.query)) is None:
             raise UnfedError(f"{sender} sent a token for no query of ours", kind="protocol", party=sender)
-        arrivals.put_nowait((token, logits))
+        arrivals.put_nowait(token)

@@ -55,11 +55,11 @@ class Server(Role):
                 scores = self._whole.step(state, step)
                 self.ctx.contribute(layer_tokens=card.layers * step.shape[1])
                 token = sampler.take(scores)
-                step = torch.tensor([[token]])
+                step, last = torch.tensor([[token]]), sampler.stopped is not None
                 if logits:
-                    await self.ctx.send(sender, "scored", id=token, logits=scores)
+                    await self.ctx.send(sender, "scored", id=token, last=last, logits=scores)
                 else:
-                    await self.ctx.send(sender, "token", id=token)
+                    await self.ctx.send(sender, "token", id=token, last=last)
                 await asyncio.sleep(0)  # other queries, and word that this one was cancelled
                 if query not in self._open:
                     raise UnfedError("the query was cancelled", kind="cancelled")

@@ -57,14 +57,13 @@ class Client(ClientRole):
                     if sampler.stopped is None:  # the nodes go on while the token is shown
                         await self._send(torch.tensor([[token]]), start)
                         start += 1
-                    reported = logits.numpy().tobytes() if query.logits else None
-                    yield Token(id=token, text=stream.add(token), logits=reported)
+                    text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
+                    yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
                     if sampler.stopped is not None:
                         break
                     logits = await results.get()
         finally:
             self._results.pop(query.id, None)
-        stream.finish()
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
     async def _send(self, ids: torch.Tensor, start: int) -> None:

@@ -7,9 +7,19 @@ from typing import Any
 import click
 
 
-@click.group(short_help="Keep a fleet running for later runs.")
-def fleet() -> None:
-    """A fleet that outlives one run: start it in one terminal, use it from others with `compare --fleet NAME`."""
+@click.group(short_help="Keep a fleet running for later runs.", invoke_without_command=True)
+@click.option("--json", "json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def fleet(ctx: click.Context, json: bool) -> int | None:
+    """A fleet that outlives one run: start it in one terminal, use it from others with `compare --fleet NAME`.
+
+    Without a command, those that run are shown.
+    """
+    if ctx.invoked_subcommand is None:
+        return int(ctx.invoke(status, name=None, json=json))
+    if json:
+        raise click.UsageError(f"Give --json after {ctx.invoked_subcommand}.", ctx)
+    return None
 
 
 @fleet.command("start", short_help="Start a fleet and keep it up until Ctrl-C.")

@@ -13,9 +13,19 @@ if TYPE_CHECKING:
     from ..runner.profile import Profile
 
 
-@click.group(short_help="List and show profiles.")
-def profiles() -> None:
-    """Profiles name models, backends, options and links. Your own lie as TOML files in the config folder."""
+@click.group(short_help="List and show profiles.", invoke_without_command=True)
+@click.option("--json", "json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def profiles(ctx: click.Context, json: bool) -> int | None:
+    """Profiles name models, backends, options and links. Your own lie as TOML files in the config folder.
+
+    Without a command, they are listed.
+    """
+    if ctx.invoked_subcommand is None:
+        return int(ctx.invoke(listing, json=json))
+    if json:
+        raise click.UsageError(f"Give --json after {ctx.invoked_subcommand}.", ctx)
+    return None
 
 
 @profiles.command("list", short_help="Built-in profiles and your own.")

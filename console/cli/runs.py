@@ -7,14 +7,29 @@ import click
 from .output import emit, emit_bytes, print_json
 from .terminal import table
 
+LATEST = 20
+"""Runs that a list shows."""
 
-@click.group(short_help="List, show and export stored runs.")
-def runs() -> None:
-    """Stored runs. A run is named by its id, by the beginning of it, or by `last`."""
+
+@click.group(short_help="List, show and export stored runs.", invoke_without_command=True)
+@click.option("--json", "json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def runs(ctx: click.Context, json: bool) -> int | None:
+    """Stored runs. A run is named by its id, by the beginning of it, or by `last`.
+
+    Without a command, the latest are listed.
+    """
+    if ctx.invoked_subcommand is None:
+        return int(ctx.invoke(listing, limit=LATEST, everything=False, json=json))
+    if json:
+        raise click.UsageError(f"Give --json after {ctx.invoked_subcommand}.", ctx)
+    return None
 
 
 @runs.command("list", short_help="Stored runs, the latest first.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", default=LATEST, show_default=True, help="How many at most."
+)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--json", "json", is_flag=True, help="Print JSON.")
 def listing(limit: int, everything: bool, json: bool) -> int:

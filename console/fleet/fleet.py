@@ -249,7 +249,7 @@ class Fleet:
         self._put_now(query, question)
 
     def _put_now(self, query: Query, question: Question) -> None:
-        if (failure := self.broken or self._unfit()) is not None:
+        if (failure := self.broken or self.unfit()) is not None:
             question.events.put_nowait(Verdict(failure))
         else:
             question.put = True
@@ -266,7 +266,7 @@ class Fleet:
         reports = await asyncio.gather(*(member.settle(query, SETTLE_WITHIN) for member in members.values()))
         return add_up(members, dict(zip(members, reports, strict=True)))
 
-    def _unfit(self) -> Failure | None:
+    def unfit(self) -> Failure | None:
         """A party that is not there to answer."""
         for member in self._members.values():
             if member.state.health in ("lost", "hung", "stopped"):
@@ -382,7 +382,7 @@ class Fleet:
                 self._set(self._members[name], "lost", error.failure.message)
                 self._members[name].process.kill()
             raise
-        self.broken = self._unfit()
+        self.broken = self.unfit()
 
     def _may_come_back(self, member: Member) -> bool:
         """Whether to replace a process that died: as the plan says, but not one that dies again and again."""

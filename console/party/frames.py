@@ -49,6 +49,10 @@ Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
 
 
+_HALVES = frozenset({"float16", "bfloat16"})
+"""Types whose elements a memoryview cannot describe."""
+
+
 class Header(msgspec.Struct, array_like=True, frozen=True):
     """What stands before the arrays.
 
@@ -204,22 +208,24 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
         )
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        flat = value.detach().cpu().resolve_neg().contiguous().reshape(-1)
-        if flat.stride(0) != 1:  # one element or none may have any stride, and still counts as contiguous
-            flat = flat.as_strided(flat.shape, (1,))
-        flat = flat.view(torch.uint8).numpy()
+        value = value.detach().cpu().resolve_neg().contiguous()
+        value = (value.view(torch.uint16) if dtype in _HALVES else value).numpy()
     else:
         import numpy as np
 
-        flat = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-    return dtype, shape, flat.data
+        value = np.ascontiguousarray(value)
+        value = value.view(np.uint16) if dtype in _HALVES else value
+    return dtype, shape, value.data.cast("B") if value.size else memoryview(b"")
 
 
 def as_tensor(dtype: str, shape: tuple[int, ...], data: memoryview) -> Any:
     """The array as a torch tensor that shares `data`."""
     import torch
 
-    kind = getattr(torch, dtype)
     if not data.nbytes:
-        return torch.empty(shape, dtype=kind)
-    return torch.frombuffer(data, dtype=kind).reshape(shape)
+        return torch.empty(shape, dtype=getattr(torch, dtype))
+    if dtype == "bfloat16":  # which numpy, by whose way it is faster, does not know
+        return torch.frombuffer(data, dtype=torch.bfloat16).reshape(shape)
+    import numpy as np
+
+    return torch.from_numpy(np.ndarray(shape, dtype, data))

@@ -86,7 +86,12 @@ def _forget_old(parent: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 86400
     for folder in parent.iterdir():
         try:
-            if folder.is_dir() and not folder.is_symlink() and folder.stat().st_mtime < oldest:
+            if folder.is_dir() and not folder.is_symlink() and _touched(folder) < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue  # another console removed it first
+
+
+def _touched(folder: Path) -> float:
+    """When something in it was last written: a fleet may run for longer than its folder stays as it is."""
+    return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))

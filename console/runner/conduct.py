@@ -13,7 +13,8 @@ from unfed.plugins import Failure, Phase, Query, Token, UnfedError
 from unfed.plugins.host import PluginHost
 from unfed.plugins.query import Failed, Finished, Metric
 
-from ..fleet.fleet import Fleet, Settlement
+from ..fleet.fleet import Fleet
+from ..fleet.settlement import Settlement
 from ..fleet.state import PartyState
 from ..results.record import (
     AnswerInfo,

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 
 def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
-    """All findings in what one coalition saw: each kind once per place, and put together only where it lies nowhere."""
+    """All findings in what one coalition saw: each kind once per message, and put together only where it lies nowhere."""
     found: dict[tuple[str, str], Finding] = {}
     placed = arrays(seen)
     direct = itertools.chain(
@@ -52,7 +52,7 @@ def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
         *(_in_rows(each.values, each.where, needles) for each in placed),
     )
     for finding in direct:
-        found.setdefault((finding.kind, finding.where), finding)
+        found.setdefault((finding.kind, finding.where.partition(", field ")[0]), finding)
     known = {finding.kind for finding in found.values()}
     for finding in _in_shares(placed, needles):
         if finding.kind not in known:

@@ -105,20 +105,20 @@ async def test_plain_is_generate_and_split_is_plain_at_once_and_in_turn(folder: 
 async def test_a_prompt_that_cannot_be_served_fails_alone_and_cancelling_leaves_a_fleet_that_answers(
     backend: type[Backend], options: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = save_llama(tmp_path / "llama", context=64, generation={"eos_token_id": None})
+    folder = save_llama(tmp_path / "llama", context=8192, generation={"eos_token_id": None})
     async with fleets(folder, tmp_path, (backend, options)) as (fleet,):
         expected = (await ask(fleet, query("first", "calm")))[1]
-        with pytest.raises(UnfedError, match="65 tokens") as refused:
-            await ask(fleet, query("long", "!" * 65))
+        with pytest.raises(UnfedError, match="8193 tokens") as refused:
+            await ask(fleet, query("long", "!" * 8193))
         assert (refused.value.failure.kind, refused.value.failure.party) == ("bad-input", "client")
         seen = 0
-        async for event in fleet.ask(query("cancelled", "calm", max_new_tokens=60), 120):
+        async for event in fleet.ask(query("cancelled", "calm", max_new_tokens=8000), 120):
             if isinstance(event, Token):
                 seen += 1
                 if seen == 3:
                     fleet.cancel("cancelled")
             elif isinstance(event, Failed):
                 assert event.error.kind == "cancelled"
-        assert 3 <= seen < 60
+        assert 3 <= seen < 8000
         await fleet.settle("cancelled")
         assert (await ask(fleet, query("last", "calm")))[1] == expected

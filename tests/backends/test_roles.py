@@ -177,6 +177,21 @@ async def test_nothing_is_kept_of_a_query_that_ended(backend: type[Backend], lla
             assert not len(getattr(role, kept, ()))
 
 
+@pytest.mark.parametrize("backend", [Plain, Split])
+async def test_texts_of_tokens_add_up_also_where_the_answer_ends_inside_a_character(
+    backend: type[Backend], folder: Path
+) -> None:
+    parties = await fleet(backend, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    unfinished = 0
+    for most in range(1, 25):
+        tokens, answer = await parties.answer(ask(id=str(most), max_new_tokens=most))
+        assert "".join(token.text for token in tokens) == answer.text
+        assert answer.text == tokenizer.decode(answer.token_ids, skip_special_tokens=True)
+        unfinished += answer.text.endswith("\N{REPLACEMENT CHARACTER}")
+    assert unfinished, "no answer ended inside a character, so this proved nothing"
+
+
 async def test_the_server_stops_when_the_query_is_forgotten(llama: Path) -> None:
     parties = await fleet(Plain, llama)
     events = parties.events(ask(max_new_tokens=40, logits=False))
@@ -274,7 +289,11 @@ async def test_the_server_refuses_prompts_that_it_cannot_run(prompt: torch.Tenso
 
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [("token", {"id": 320}), ("token", {"id": -1}), ("scored", {"id": 1, "logits": torch.zeros(3)})],
+    [
+        ("token", {"id": 320, "last": False}),
+        ("token", {"id": -1, "last": True}),
+        ("scored", {"id": 1, "last": False, "logits": torch.zeros(3)}),
+    ],
 )
 async def test_the_client_refuses_tokens_that_do_not_exist(method: str, fields: dict[str, Any], llama: Path) -> None:
     parties = await fleet(Plain, llama)

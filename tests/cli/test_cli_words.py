@@ -189,6 +189,14 @@ def test_runs_list_of_nothing(run: Run) -> None:
     assert json.loads(run("runs", "list", "--json")[1]) == []
 
 
+def test_groups_alone_list(run: Run, store: Store) -> None:
+    assert run("runs") == run("runs", "list") and run("runs", "--json") == run("runs", "list", "--json")
+    assert run("profiles", "--json") == run("profiles", "list", "--json")
+    assert run("fleet", "--json") == run("fleet", "status", "--json") == (0, "[]\n", "")
+    code, _, err = run("runs", "--json", "list")
+    assert code == 2 and "Give --json after list" in err
+
+
 def test_runs_show(run: Run, store: Store) -> None:
     code, out, _ = run("runs", "show", "20260101")
     assert code == 0 and "animal: collie" in out and "layers-0: ended by signal 9" in out

@@ -13,6 +13,7 @@ from real_fleets import act, ask, began, log_of, running, until, wish
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
+from unfed.plugins import Failed, Query
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -99,8 +100,6 @@ async def test_what_comes_late_for_an_ended_query_is_dropped(fleet: Fleet) -> No
 
 
 async def test_an_id_is_used_once(fleet: Fleet) -> None:
-    from unfed.plugins import Failed, Query
-
     over = await ask(fleet, wish("acts:nothing"))
     (event,) = [event async for event in fleet.ask(Query(id=over.query, prompt=wish("acts:nothing")), 5)]
     assert isinstance(event, Failed) and "used before" in event.error.message
@@ -119,7 +118,9 @@ async def test_eight_queries_at_once_do_not_mix(fleet: Fleet) -> None:
     async def one(number: int) -> None:
         outcome = await ask(fleet, wish("acts:calls", "a", peer="b", count=number + 1))
         assert outcome.did == list(range(number + 1))
-        (back_and_forth,) = [link for link in outcome.settlement.trace.links if (link.source, link.target) == ("a", "b")]
+        (back_and_forth,) = [
+            link for link in outcome.settlement.trace.links if (link.source, link.target) == ("a", "b")
+        ]
         assert back_and_forth.messages == number + 1
 
     await asyncio.gather(*(one(number) for number in range(8)))
@@ -127,7 +128,7 @@ async def test_eight_queries_at_once_do_not_mix(fleet: Fleet) -> None:
 
 async def test_two_dials_at_once_make_one_connection(launcher: LocalLauncher, tmp_path: Path) -> None:
     async with running(launcher, plan("a"), tmp_path) as fleet:
-        await act(fleet, "acts:spoil", peer="a", data="00000000")
+        await ask(fleet, wish("acts:spoil", peer="a", data="00000000"))
         await until(lambda: "refused client" in log_of(fleet, "a"))
         assert await act(fleet, "acts:calls", peer="a", count=50) == list(range(50))
         assert await act(fleet, "acts:connected", "a") == ["client"]

@@ -246,10 +246,14 @@ def test_state_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytes
 def test_old_logs_are_forgotten_and_views_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNFED_STATE_DIR", str(tmp_path))
     old = {kind: run_folder(kind) for kind in ("logs", "views")}
-    recent = run_folder("logs")
-    for folder in old.values():
-        (folder / "split-layers-0.log").write_text("")
+    in_use, recent = run_folder("logs"), run_folder("logs")
+    for folder in (*old.values(), in_use):
+        log = folder / "split.layers-0.log"
+        log.write_text("")
+        if folder != in_use:  # a fleet that started long ago still writes to its log
+            os.utime(log, (0, 0))
         os.utime(folder, (0, 0))
     run_folder("logs")
     run_folder("views")
-    assert not old["logs"].exists() and old["views"].exists() and recent.exists()
+    assert not old["logs"].exists()
+    assert old["views"].exists() and in_use.exists() and recent.exists()

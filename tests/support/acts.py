@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import hashlib
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ from unfed.console.party import frames
 from unfed.console.party.frames import Header
 from unfed.console.party.wire import current_query
 from unfed.plugins import UnfedError
+
+FDS = Path("/proc/self/fd")
 
 # -- calls and messages
 
@@ -85,6 +89,16 @@ async def linger(role: Any, seconds: float = 60.0) -> None:
         raise
 
 
+async def wait_for(role: Any, key: str) -> str:
+    """Until somebody says `release` with the same key here."""
+    await role.events.setdefault(key, asyncio.Event()).wait()
+    return "released"
+
+
+async def release(role: Any, key: str) -> None:
+    role.events.setdefault(key, asyncio.Event()).set()
+
+
 async def linger_at(role: Any, peer: str, seconds: float = 60.0) -> None:
     """Wait for a peer that lingers."""
     await role.ctx.call(peer, "act", what="acts:linger", args={"seconds": seconds}, path=[])
@@ -105,12 +119,29 @@ async def fan_out(role: Any, peers: list[str]) -> None:
     await asyncio.gather(*(role.ctx.call(peer, "echo", value=1) for peer in peers))
 
 
-async def tell_along(role: Any, path: list[str]) -> None:
-    """Messages that want no reply, from party to party; the last one is waited for by whoever began."""
+async def in_turn(role: Any, peers: list[str]) -> None:
+    for peer in peers:
+        await role.ctx.call(peer, "echo", value=1)
+
+
+async def last_call(role: Any, peer: str) -> int:
+    """The number of the last call over the connection with `peer`."""
+    return int(_connection(role, peer)._number)
+
+
+async def tell_along_and_wait(role: Any, path: list[str]) -> None:
+    """A message along `path`, from party to party, whose last one sends another back the same way."""
+    here = role.events["back"] = asyncio.Event()
+    back = [*reversed(path[:-1]), role.ctx.name]
+    await role.ctx.send(path[0], "act", what="acts:pass_on", args={"path": path[1:] + back}, path=[])
+    await here.wait()
+
+
+async def pass_on(role: Any, path: list[str]) -> None:
     if path:
-        await role.ctx.send(path[0], "act", what="acts:tell_along", args={"path": path[1:]}, path=[])
+        await role.ctx.send(path[0], "act", what="acts:pass_on", args={"path": path[1:]}, path=[])
     else:
-        role.kept.setdefault("arrived", []).append(("", role.ctx.query))
+        role.events["back"].set()
 
 
 # -- breaking the protocol
@@ -121,7 +152,7 @@ def _connection(role: Any, peer: str) -> Any:
 
 
 async def spoil(role: Any, peer: str, data: str, wait: bool = False) -> None:
-    """Write these bytes (hex) on the connection with `peer`, past all checks, in the middle of a query of its."""
+    """Write these bytes (hex) on the connection with `peer`, past all checks, in the middle of a query."""
     await role.ctx.call(peer, "echo", value=1)
     _connection(role, peer)._transport.write(bytes.fromhex(data))
     if wait:
@@ -140,9 +171,41 @@ async def say(role: Any, peer: str, header: list[Any], fields: dict[str, Any], w
         await asyncio.sleep(60)
 
 
-async def answer_twice(role: Any, peer: str) -> None:
-    """Call, and then answer a call that was answered already."""
-    await say(role, peer, [frames.REPLY, 1, ""], {"": 1})
+async def say_tensor(role: Any, peer: str, header: list[Any]) -> None:
+    await say(role, peer, header, {"value": torch.zeros(1)})
+
+
+async def calls_then_asks_for_another(role: Any, peer: str) -> None:
+    """Have `peer` answer a call of ours, and then have it answer the same call again."""
+    number = _connection(role, peer)._number + 1
+    await role.ctx.call(peer, "echo", value=1)
+    await role.ctx.call(peer, "act", what="acts:answer_again", args={"peer": role.ctx.name, "number": number}, path=[])
+    await asyncio.sleep(60)
+
+
+async def answer_again(role: Any, peer: str, number: int) -> None:
+    header = Header(frames.REPLY, number, "echo", role.ctx.query, fields={"value": 2})
+    for piece in frames.encode(header):
+        _connection(role, peer)._transport.write(piece)
+
+
+async def answered_by_another(role: Any, slow: str, liar: str) -> None:
+    """Wait for `slow`; meanwhile `liar` answers in its stead, under the number of that call."""
+    waiting = asyncio.ensure_future(role.ctx.call(slow, "act", what="acts:linger", args={"seconds": 60}, path=[]))
+    await asyncio.sleep(0)
+    number = max(_connection(role, slow)._number, _connection(role, liar)._number + 100)
+    args = {"peer": role.ctx.name, "number": number}
+    await role.ctx.call(liar, "act", what="acts:answer_again", args=args, path=[])
+    await waiting
+
+
+async def spoil_and_hang_up(role: Any, peer: str) -> None:
+    await role.ctx.call(peer, "echo", value=1)
+    connection = _connection(role, peer)
+    connection._transport.write((1000).to_bytes(4, "little") + b"half of it")
+    connection._transport.close()
+    while role.ctx._wire.peers.open(peer) is connection:  # noqa: ASYNC110  (what is tested sets no event)
+        await asyncio.sleep(0.001)
 
 
 async def connected(role: Any) -> list[str]:
@@ -170,22 +233,22 @@ async def about_me(role: Any) -> dict[str, Any]:
         "secrets": __import__("secrets").token_hex(8),
         "threads": torch.get_num_threads(),
         "omp": os.environ.get("OMP_NUM_THREADS"),
-        "stdin": os.readlink("/proc/self/fd/0"),
-        "sockets": sorted(
-            os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_socket(f"/proc/self/fd/{fd}")
-        ),
-        "files": [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")],
-        "title": open("/proc/self/cmdline").read().rstrip("\0"),
+        "stdin": str(FDS.joinpath("0").readlink()),
+        "sockets": sorted(each for each in _descriptors() if each.startswith("socket:")),
+        "files": _descriptors(),
+        "title": Path("/proc/self/cmdline").read_text().rstrip("\0"),
         "certificate": role.ctx._wire.peers.identity.certificate,
         "sigint": str(signal.getsignal(signal.SIGINT)),
     }
 
 
-def _is_socket(path: str) -> bool:
-    try:
-        return os.readlink(path).startswith("socket:")
-    except OSError:
-        return False
+def _descriptors() -> list[str]:
+    """What this process has open."""
+    found = []
+    for each in FDS.iterdir():
+        with contextlib.suppress(OSError):  # the one that lists them
+            found.append(str(each.readlink()))
+    return found
 
 
 async def pid(role: Any) -> int:
@@ -193,7 +256,7 @@ async def pid(role: Any) -> int:
 
 
 async def open_files(role: Any) -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(_descriptors())
 
 
 async def kill_me(role: Any, number: int = signal.SIGKILL) -> None:

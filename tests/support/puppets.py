@@ -3,8 +3,10 @@ import, `act` has it run in the party it names, and returns what it returned."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,7 +25,9 @@ class Puppet(Role):
 
     async def start(self) -> None:
         self.kept = {}
+        self.events: dict[str, asyncio.Event] = {}
         self.forgotten: list[str] = []
+        self.arrived: list[tuple[int, float]] = []
         if what := self.ctx.settings.get("start"):
             await perform(self, what, dict(self.ctx.settings.get("args", {})))
 
@@ -43,6 +47,10 @@ class Puppet(Role):
     @serve
     async def number(self, sender: str, *, value: int) -> Any:
         return {"value": value}
+
+    @serve
+    async def arrive(self, sender: str, *, number: int, data: Any) -> None:
+        self.arrived.append((number, time.monotonic()))
 
     @serve
     async def note(self, sender: str, *, key: str, value: Any) -> None:

@@ -107,12 +107,12 @@ async def ask(
     return Outcome(query, events, seconds, await fleet.settle(query))
 
 
-def wish(what: str, *path: str, token: bool = False, **args: Any) -> str:
+def wish(what: str, /, *path: str, token: bool = False, **args: Any) -> str:
     """The prompt that has `what` (`module:coroutine`) performed at the end of `path`."""
     return json.dumps({"what": what, "path": list(path), "args": args, "token": token})
 
 
-async def act(fleet: Fleet, what: str, *path: str, timeout: float = 30.0, **args: Any) -> Any:
+async def act(fleet: Fleet, what: str, /, *path: str, timeout: float = 30.0, **args: Any) -> Any:
     """What `what` returns when it is performed at the end of `path` (at the client where that is empty)."""
     return (await ask(fleet, wish(what, *path, **args), timeout)).did
 

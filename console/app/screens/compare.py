@@ -29,6 +29,7 @@ class CompareScreen(Page):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012 - textual declares it on instances
 
     _was_running = False
+    _building: list[str] | None = None
 
     def body(self) -> Iterable[Widget]:
         yield Horizontal(id="columns")
@@ -59,10 +60,11 @@ class CompareScreen(Page):
         self.query_one("#no-columns").display = not board.columns
         holder.display = bool(board.columns)
         if list(panels) != list(board.columns):
-            holder.remove_children()
-            holder.mount(*(ColumnPanel(variant) for variant in board.columns))
-            self.call_after_refresh(self.draw)
+            if list(board.columns) != self._building:
+                self._building = list(board.columns)
+                self.run_worker(self._build(holder, self._building), group="columns", exclusive=True)
             return
+        self._building = None
         if not board.columns:
             self._teach()
             return
@@ -74,6 +76,13 @@ class CompareScreen(Page):
         shared = layout(board, now, width, label, room=max(3, holder.size.height // 3))
         for name, panel in panels.items():
             panel.show(board.columns[name], board, now, label, shared)
+
+    async def _build(self, holder: Horizontal, variants: list[str]) -> None:
+        """Panels for these variants in place of those there are."""
+        async with self.batch():
+            await holder.remove_children()
+            await holder.mount(*(ColumnPanel(variant) for variant in variants))
+        self.call_after_refresh(self.draw)
 
     def _frame_prompt(self) -> None:
         box = self.query_one(PromptBox)

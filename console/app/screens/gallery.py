@@ -63,6 +63,8 @@ class GalleryScreen(Page):
     period = 0.2
     BINDINGS = bindings("gallery")
 
+    _building: list[str] | None = None
+
     def body(self) -> Iterable[Widget]:
         with VerticalScroll(id="gallery", can_focus=False):
             yield Lines(id="welcome")
@@ -85,12 +87,20 @@ class GalleryScreen(Page):
         grid.styles.grid_size_columns = across
         grid.styles.height = CARD_ROWS * -(-len(cards) // across)
         shown = {widget.card.name: widget for widget in grid.query(BackendCard)}
-        if set(shown) != {card.name for card in cards}:
-            grid.remove_children()
-            grid.mount(*(BackendCard(card) for card in cards))
+        names = [card.name for card in cards]
+        if set(shown) != set(names):
+            if names != self._building:
+                self._building = names
+                self.run_worker(self._build(grid, cards), group="cards", exclusive=True)
             return
+        self._building = None
         for card in cards:  # order stays as it was: a card does not run away from under the cursor
             shown[card.name].show(card)
+
+    async def _build(self, grid: Grid, cards: list[Card]) -> None:
+        async with self.batch():
+            await grid.remove_children()
+            await grid.mount(*(BackendCard(card) for card in cards))
 
     def action_open(self) -> None:
         if isinstance(self.focused, DemoCard):

@@ -4,70 +4,77 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 
-from unfed.plugins import (
-    Answer, Backend, Claim, ClientRole, Metric, Models, Options, Party, Plan, Query, Role, Token, UnfedError,
-    chain, hookimpl, serve,
-)  # fmt: skip
+import unfed.plugins as unfed
 
 
-class EchoOptions(Options):
+class EchoOptions(unfed.Options):
     masked: bool = True
     """Hide every word from the server under a one-time pad; without, it reads along."""
     delay: float = 0.01
     """Seconds that the server takes over each word."""
 
 
-class Echo(Backend):
+class Echo(unfed.Backend):
     name, title = "echo", "Echo"
-    summary = "A server repeats the prompt, word by word, and need not be able to read it."
+    summary = "A server repeats the prompt word by word, and need not be able to read it."
     Options = EchoOptions
     slots = {}  # noqa: RUF012  (it takes no model)
 
-    def plan(self, models: Models, options: Options) -> Plan:
-        assert isinstance(options, EchoOptions)
+    def plan(self, models: unfed.Models, options: unfed.Options) -> unfed.Plan:
         settings = options.model_dump()
-        basis, reveals = ("information-theoretic", "word lengths") if options.masked else ("none", "everything")
-        assumes = ("the client's system generator is good",) if options.masked else ()
-        return Plan(
+        masked = settings["masked"]
+        claims = (
+            unfed.Claim(
+                asset=asset,
+                property="confidentiality",
+                against=("server",),
+                basis="information-theoretic" if masked else "none",
+                reveals=("number and length of the words",) if masked else ("every word",),
+            )
+            for asset in ("prompt", "output")
+        )
+        return unfed.Plan(
             parties=(
-                Party("client", "unfed_echo:Client", settings=settings),
-                Party("server", "unfed_echo:Server", settings=settings),
+                unfed.Party("client", "unfed_echo:Client", settings=settings),
+                unfed.Party("server", "unfed_echo:Server", settings=settings),
             ),
-            links=chain("client", "server"),
-            guarantee=tuple(
-                Claim(asset=asset, property="confidentiality", against=("server",), basis=basis,
-                      assumes=assumes, reveals=(reveals,))
-                for asset in ("prompt", "output")
-            ),
-        )  # fmt: skip
+            links=unfed.chain("client", "server"),
+            guarantee=tuple(claims),
+        )
 
 
-class Client(ClientRole):
-    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
+class Client(unfed.ClientRole):
+    async def answer(self, query: unfed.Query) -> AsyncIterator[unfed.Token | unfed.Metric | unfed.Answer]:
         words = query.prompt.split()
         if not words:
-            raise UnfedError("the prompt is empty", hint="write a word or two")
+            raise unfed.UnfedError("the prompt is empty", hint="write a word or two")
         said: list[str] = []
         with self.ctx.phase("echo"):
             for place, word in enumerate(words[: query.max_new_tokens]):
-                data = word.encode()
-                pad = secrets.token_bytes(len(data)) if self.ctx.settings["masked"] else bytes(len(data))
-                sent = bytes(a ^ b for a, b in zip(data, pad, strict=True))
-                back = await self.ctx.call("server", "echo", word=sent)
-                said.append(bytes(a ^ b for a, b in zip(back, pad, strict=True)).decode())
-                yield Token(id=place, text=f"{said[-1]} ")
+                said.append(await self._echo(word.encode()))
+                yield unfed.Token(id=place, text=f"{said[-1]} ")
         whole = len(said) == len(words)
-        yield Answer(text=" ".join(said), token_ids=tuple(range(len(said))), stopped="end" if whole else "length")
+        ids = tuple(range(len(said)))
+        yield unfed.Answer(text=" ".join(said), token_ids=ids, stopped="end" if whole else "length")
+
+    async def _echo(self, word: bytes) -> str:
+        pad = secrets.token_bytes(len(word)) if self.ctx.settings["masked"] else bytes(len(word))
+        back = await self.ctx.call("server", "echo", word=xor(word, pad))
+        return xor(back, pad).decode()
 
 
-class Server(Role):
-    @serve
+class Server(unfed.Role):
+    @unfed.serve
     async def echo(self, sender: str, *, word: bytes) -> bytes:
         await asyncio.sleep(self.ctx.settings["delay"])
         self.ctx.contribute(layer_tokens=1)
         return word
 
 
-@hookimpl
-def unfed_backends() -> list[type[Backend]]:
+def xor(one: bytes, other: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+
+
+@unfed.hookimpl
+def unfed_backends() -> list[type[unfed.Backend]]:
     return [Echo]
