@@ -89,8 +89,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
                 hint=f"use backend plain, or a model of {', '.join(sorted(FAMILIES))}",
             )
         names = {name for name in self.tensors if self.part_of(name) in wanted}
-        if "head" in wanted and self.tied:  # a tied head is the embedding's matrix
-            names.update(name for name in self.tensors if re.search(r"(embed_tokens|wte)\.weight$", name))
+        if self.tied and wanted & {"embedding", "head"}:  # one matrix is both, under either name
+            names.update(name for name in self.tensors if re.search(r"(embed_tokens|wte|lm_head)\.weight$", name))
         return frozenset(names)
 
 

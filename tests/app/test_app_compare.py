@@ -112,7 +112,9 @@ async def test_a_lost_party_fails_its_column_with_name_and_hint(tmp_path):
 
 async def test_a_fleet_that_does_not_start_is_said_in_its_column(tmp_path):
     app = make_app(tmp_path, profile="demo")
-    app.desk.scripted.starts = {"split": Failure(kind="fleet", message="no port is free", party="layers-0", hint="wait")}
+    app.desk.scripted.starts = {
+        "split": Failure(kind="fleet", message="no port is free", party="layers-0", hint="wait")
+    }
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         await pilot.press(*"cat", "enter")
@@ -135,7 +137,9 @@ async def test_a_different_answer_is_marked_from_where_it_differs(tmp_path):
 
 async def test_an_answer_full_of_markup_and_escapes_is_only_text(tmp_path):
     app = make_app(tmp_path, profile="demo")
-    app.desk.scripted.pieces = {"split": ((1, "[red]not [/markup] "), (2, "\x1b]0;title\x07\x1b[2J"), (3, "[@click=app.quit]x[/]"))}
+    app.desk.scripted.pieces = {
+        "split": ((1, "[red]not [/markup] "), (2, "\x1b]0;title\x07\x1b[2J"), (3, "[@click=app.quit]x[/]"))
+    }
     async with app.run_test(size=(160, 40)) as pilot:
         await ready(pilot)
         await pilot.press(*"cat", "enter")

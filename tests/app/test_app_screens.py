@@ -265,7 +265,7 @@ async def test_the_palette_reads_noun_verb_and_reaches_every_action(tmp_path):
 async def test_keys_are_remapped_and_bad_ones_are_said(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "keymap.toml").write_text(
-        '[compare]\nrace = "ctrl+y"\nrase = "x"\n[fleet]\nkill = "ctrl+banana"\n[app]\nfleet = "f9"\n'
+        '[compare]\nrace = "ctrl+b"\nrase = "x"\n[fleet]\nkill = "ctrl+banana"\n[app]\nfleet = "f9"\n'
     )
     app = make_app(tmp_path, profile="demo")
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -275,10 +275,10 @@ async def test_keys_are_remapped_and_bad_ones_are_said(tmp_path):
         assert "ctrl+banana" in said
         await until(pilot, lambda: "ctrl+banana" in shown(app))
         text = shown(app)
-        assert "^y Race" in text and "F9 Fleet" in text, "footer and top bar show the new keys"
+        assert "^b Race" in text and "F9 Fleet" in text, "footer and top bar show the new keys"
         await pilot.press("ctrl+r")
         assert not app.choice.race
-        await pilot.press("ctrl+y")
+        await pilot.press("ctrl+b")
         assert app.choice.race
         await pilot.press("f9")
         await until(pilot, lambda: app.current_mode == "fleet")

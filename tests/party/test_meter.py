@@ -13,9 +13,7 @@ from real_fleets import Outcome, act, ask, running, wish
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.party import frames
-from unfed.console.party.ended import Ended
-from unfed.console.party.frames import CALL, MAX_COUNT, REPLY, TELL, Header
-from unfed.console.party.meter import Meter
+from unfed.console.party.frames import CALL, REPLY, TELL, Header
 from unfed.plugins import Link
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -123,24 +121,7 @@ async def test_private_ids(launcher: LocalLauncher, tmp_path: Path) -> None:
                 for entry in view:
                     assert entry.query == "" and outcome.query.encode() not in entry.frame
         outcome = await ask(fleet, wish("rounds:both", peer="a", sizes=[10, 10]))
+        assert outcome.did == [10, 10]
+        assert {view.party: entries for view, entries, _ in outcome.settlement.views} == {"client": 3, "a": 3, "b": 0}
         for view, _, _ in outcome.settlement.views:
             assert not any(outcome.query.encode() in entry.frame for entry in view)
-
-
-def test_depth_never_overflows_what_may_be_sent() -> None:
-    meter = Meter(Ended())
-    meter.received("q", MAX_COUNT, 1)
-    assert meter.sending("q") == MAX_COUNT
-
-
-def test_what_is_late_is_counted_for_no_query_and_kept_nowhere() -> None:
-    ended = Ended()
-    meter = Meter(ended)
-    meter.sent("q", "a", 10)
-    ended.add("q")
-    assert meter.settle("q").bytes == 10
-    meter.sent("q", "a", 10)
-    meter.received("q", 5, 10)
-    assert meter.settle("q").bytes == 0 and meter.settle("q").rounds == 0
-    assert (meter.messages_in, meter.messages_out, meter.bytes_out) == (1, 2, 20)
-    assert not meter._sent and not meter._depth

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -35,22 +36,19 @@ def _checked(message: dict[str, Any], seed: int) -> int:
 
 async def both(role: Any, peer: str, sizes: list[int], way: str = "exchange", purpose: str = "rounds") -> list[int]:
     """Messages of these sizes both ways at once; how large those were that came."""
-    query = role.ctx.query
-    args = {"peer": role.ctx.name, "sizes": sizes, "way": way, "purpose": purpose, "query": query}
-    mine, theirs = await together(
-        role, peer, "rounds:other", args, lambda: _rounds(role, peer, sizes, way, purpose, query)
-    )
+    args = {"peer": role.ctx.name, "sizes": sizes, "way": way, "purpose": purpose}
+    mine, theirs = await together(role, peer, "rounds:other", args, lambda: _rounds(role, peer, sizes, way, purpose))
     assert mine == theirs["did"]
     return list(mine)
 
 
-async def other(role: Any, peer: str, sizes: list[int], way: str, purpose: str, query: str) -> list[int]:
-    return await asyncio.to_thread(_rounds, role, peer, sizes, way, purpose, query)
+async def other(role: Any, peer: str, sizes: list[int], way: str, purpose: str) -> list[int]:
+    return await asyncio.to_thread(_rounds, role, peer, sizes, way, purpose)
 
 
-def _rounds(role: Any, peer: str, sizes: list[int], way: str, purpose: str, query: str) -> list[int]:
+def _rounds(role: Any, peer: str, sizes: list[int], way: str, purpose: str) -> list[int]:
     channel = role.ctx.channel(peer, purpose)
-    assert channel.query == query
+    assert channel.query == role.ctx.query
     came = []
     for seed, size in enumerate(sizes):
         if way == "exchange":
@@ -94,7 +92,6 @@ def _count_sent(channel: Any) -> list[int]:
 
 async def counted(role: Any, peer: str, way: str) -> dict[str, int]:
     """Four messages each way; the bytes that each side sent to the other in this query, as counted from frames."""
-    sent = _tap(role, peer)
 
     def ours() -> list[int]:
         channel = role.ctx.channel(peer)
@@ -108,33 +105,38 @@ async def counted(role: Any, peer: str, way: str) -> dict[str, int]:
         channel.close()
         return sizes
 
-    mine, theirs = await together(role, peer, "rounds:counted_there", {"peer": role.ctx.name, "way": way}, ours)
+    with _tap(role, peer) as (went, came):
+        mine, theirs = await together(role, peer, "rounds:counted_there", {"peer": role.ctx.name, "way": way}, ours)
     opening = frames.encode(Header(OPEN, 0, "rounds", role.ctx.query))
-    reply = theirs["did"]
     return {
-        "a": sum(mine) + sum(sent) + sum(len(piece) for piece in opening),
-        "b": reply["channel"] + role.tapped,
+        "a": sum(mine) + sum(went) + sum(len(piece) for piece in opening),
+        "b": theirs["did"]["channel"] + sum(came),
     }
 
 
-def _tap(role: Any, peer: str) -> list[int]:
-    """Sizes of the frames that this party writes to `peer`, and (in `role.tapped`) of those that come."""
+@contextlib.contextmanager
+def _tap(role: Any, peer: str) -> Iterator[tuple[list[int], list[int]]]:
+    """Sizes of the frames that this party writes to `peer` and gets from it, channels apart."""
     connection = role.ctx._wire.peers.open(peer)
-    sizes: list[int] = []
-    write, arrived = connection.write, connection._owner.arrived
-    role.tapped = 0
+    went: list[int] = []
+    came: list[int] = []
+    owner = connection._owner
+    write, arrived = connection.write, owner.arrived
 
     async def writing(pieces: list[Any], size: int) -> None:
-        sizes.append(sum(memoryview(piece).nbytes for piece in pieces))
+        went.append(sum(memoryview(piece).nbytes for piece in pieces))
         await write(pieces, size)
 
     def arriving(source: Any, frame: Any) -> None:
         if source is connection:
-            role.tapped += 4 + len(frame.body)
+            came.append(4 + len(frame.body))
         arrived(source, frame)
 
-    connection.write, connection._owner.arrived = writing, arriving
-    return sizes
+    connection.write, owner.arrived = writing, arriving
+    try:
+        yield went, came
+    finally:
+        connection.write, owner.arrived = write, arrived
 
 
 async def counted_there(role: Any, peer: str, way: str) -> dict[str, int]:
@@ -160,6 +162,7 @@ async def _with_other(role: Any, peer: str, what: str, ours: Any) -> Any:
     def opened() -> Any:
         channel = role.ctx.channel(peer)
         try:
+            channel.exchange()  # both have it
             return ours(channel)
         finally:
             channel.close()
@@ -171,6 +174,7 @@ async def _with_other(role: Any, peer: str, what: str, ours: Any) -> Any:
 async def at_other_end(role: Any, peer: str, what: str) -> None:
     def theirs() -> None:
         channel = role.ctx.channel(peer)
+        channel.exchange()
         if what == "late":
             time.sleep(0.5)
             channel.send(value=5)

@@ -1,0 +1,209 @@
+"""Pictures of every screen at the smallest and at a generous size, over fixed data.
+
+`pytest tests/app/test_app_snapshots.py --snapshot-update` takes them anew; look at them before you keep them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from scripted_desk import drawn, make_app, ready, until
+from textual.pilot import Pilot
+
+from unfed.console.app.screens.confirm import Confirm
+from unfed.console.app.screens.explain import Explain
+from unfed.console.app.screens.read import Read
+from unfed.console.app.screens.setup import SetupScreen
+from unfed.console.app.screens.trouble import Trouble
+from unfed.console.app.widgets.backend_card import BackendCard
+from unfed.plugins import Failure, UnfedError
+
+SMALL, LARGE = (80, 24), (160, 45)
+SIZES = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x45"])
+
+Act = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+@pytest.fixture
+def picture(snap_compare, tmp_path) -> Callable[..., bool]:
+    """Compares a picture of the scripted app, after `act`, with the one that was kept."""
+
+    def take(size: tuple[int, int], act: Act, prepare: Callable[[Any], None] | None = None, **made: Any) -> bool:
+        app = make_app(tmp_path, **made)
+        app.desk.config = Path("~/.config/unfed-console")  # what the help shows must not change from run to run
+        if prepare is not None:
+            prepare(app)
+
+        async def before(pilot: Pilot[Any]) -> None:
+            await ready(pilot)
+            await act(pilot)
+            await drawn(pilot)
+
+        return bool(snap_compare(app, terminal_size=size, run_before=before))
+
+    return take
+
+
+async def _nothing(pilot: Pilot[Any]) -> None:
+    pass
+
+
+async def _ask(pilot: Pilot[Any]) -> None:
+    """Ask the example and wait for both answers."""
+    app = pilot.app
+    await pilot.press("ctrl+g", "enter")
+    await until(pilot, lambda: not app.board.running and app.desk.records)
+
+
+@SIZES
+def test_gallery(picture, size):
+    async def act(pilot):
+        await until(pilot, lambda: len(pilot.app.screen.query(BackendCard)) == 5)
+
+    assert picture(size, act)
+
+
+@SIZES
+def test_compare_before_the_first_prompt(picture, size):
+    assert picture(size, _nothing, profile="demo")
+
+
+@SIZES
+def test_compare_done(picture, size):
+    assert picture(size, _ask, profile="demo")
+
+
+def test_compare_with_a_simulated_backend(picture):
+    assert picture(LARGE, _ask, profile="wide")
+
+
+@SIZES
+def test_compare_streaming_in_a_race(picture, size):
+    def prepare(app):
+        app.desk.scripted.holds = {"plain": 3, "split": 2}
+
+    async def act(pilot):
+        app = pilot.app
+        app.toggle_race()
+        await pilot.press("ctrl+g", "enter")
+        await until(pilot, lambda: len(app.board.columns["split"].pieces) == 2)
+        await until(pilot, lambda: len(app.board.columns["plain"].pieces) == 3)
+        app.clock.now += 0.0185
+
+    assert picture(size, act, prepare, profile="demo")
+
+
+@SIZES
+def test_compare_with_a_lost_party(picture, size):
+    def prepare(app):
+        app.desk.scripted.holds = {"split": 2}
+        app.desk.scripted.release.set()
+        app.desk.scripted.faults["split"] = Failure(
+            kind="party-lost", message="killed by signal 9", party="layers-1", hint="restart it on the Fleet screen"
+        )
+
+    assert picture(size, _ask, prepare, profile="demo")
+
+
+@SIZES
+def test_fleet(picture, size):
+    async def act(pilot):
+        app = pilot.app
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await drawn(pilot)
+        await app.session.kill("split", "layers-1")
+        await pilot.press("down", "down", "down", "down")
+        await until(pilot, lambda: app.board.parties[("split", "layers-1")].health == "lost")
+        await until(pilot, lambda: app.screen._log_of == ("split", "layers-1"))
+
+    assert picture(size, act, profile="demo")
+
+
+@SIZES
+def test_fleet_before_anything_runs(picture, size):
+    async def act(pilot):
+        await pilot.press("f4")
+
+    assert picture(size, act, profile="demo")
+
+
+def test_a_kill_is_confirmed(picture):
+    async def act(pilot):
+        app = pilot.app
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await drawn(pilot)
+        await pilot.press("k")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+
+    assert picture(SMALL, act, profile="demo")
+
+
+@SIZES
+def test_setup(picture, size):
+    async def act(pilot):
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, SetupScreen))
+
+    assert picture(size, act, profile="demo")
+
+
+@SIZES
+def test_help(picture, size):
+    async def act(pilot):
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Explain))
+
+    assert picture(size, act, profile="demo")
+
+
+@SIZES
+def test_a_run_in_detail(picture, size):
+    async def act(pilot):
+        await _ask(pilot)
+        await pilot.press("f5")
+        await until(pilot, lambda: pilot.app.screen.selected == "run-1")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Read))
+
+    assert picture(size, act, profile="demo")
+
+
+def test_plugins(picture):
+    async def act(pilot):
+        await pilot.press("f6")
+
+    assert picture(SMALL, act, profile="demo")
+
+
+def test_an_error_of_the_whole_console(picture):
+    def prepare(app):
+        app.desk.refuses = UnfedError("the model folder holds no weights", hint="name a folder with model.safetensors")
+
+    async def act(pilot):
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Trouble))
+
+    assert picture(SMALL, act, prepare, profile="demo")
+
+
+def test_a_variant_without_a_plan(picture):
+    async def act(pilot):
+        app = pilot.app
+        app.choose(msgspec.structs.replace(app.choice, options={"split": {"shards": "2,5"}}))
+        await until(pilot, lambda: "split[shards=5]" in app.board.columns)
+
+    assert picture(LARGE, act, profile="demo")
+
+
+def test_a_light_theme(picture):
+    async def act(pilot):
+        pilot.app.theme = "textual-light"
+        await _ask(pilot)
+
+    assert picture(LARGE, act, profile="wide")

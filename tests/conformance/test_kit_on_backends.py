@@ -1,0 +1,85 @@
+"""The built-in backends keep the contract, by the same kit that strangers use; and the kit sees what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from workshop import DEMO, Workshop
+
+from unfed.backends.plain.backend import Plain
+from unfed.backends.split.backend import Split
+from unfed.plugins import Models, Options, Plan
+from unfed.plugins.conformance import CHECKS
+from unfed.plugins.conformance.rig import Rig
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+VARIANTS = {
+    # name: backend, options, family, what its nodes are seen to see
+    "plain": (Plain, {}, "demo", "server: prompt token ids"),
+    "split": (Split, {}, "demo", "layers-0: embedding rows"),
+    "split, ends at nodes": (
+        Split,
+        {"shards": 2, "embedding": "node", "head": "node"},
+        "qwen2",
+        "layers-0: prompt token ids",
+    ),
+    "split, half precision": (
+        Split,
+        {"shards": 2, "wire_dtype": "bf16"},
+        "gpt2",
+        "layers-0: embedding rows with positions",
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def model(family: str, folder: Path) -> Path:
+    if family == "demo":
+        return DEMO
+    import random_models
+
+    save = {"gpt2": random_models.save_gpt2, "qwen2": random_models.save_qwen2}[family]
+    return save(folder / family, layers=2)
+
+
+@pytest.fixture(scope="module")
+def rig(variant: str, workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    backend, options, family, _ = VARIANTS[variant]
+    card = workshop.card(model(family, tmp_path_factory.mktemp("models")))
+    made = workshop.rig(backend, {"model": card}, **options)
+    yield made
+    workshop.runner.run(made.close())
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_conforms(check: str, variant: str, rig: Rig, workshop: Workshop) -> None:
+    outcome = workshop.check(rig, check)
+    assert outcome.status == "pass", outcome.detail
+    if check == "canaries":
+        assert VARIANTS[variant][3] in outcome.detail
+
+
+class Boasting(Split):
+    """Layer split with the promise that it cannot make."""
+
+    name = "boasting"
+
+    def plan(self, models: Models, options: Options) -> Plan:
+        plan = super().plan(models, options)
+        return msgspec.structs.replace(
+            plan, guarantee=tuple(msgspec.structs.replace(claim, basis="computational") for claim in plan.guarantee)
+        )
+
+
+def test_a_layer_split_that_claims_to_hide_the_prompt_is_caught(workshop: Workshop) -> None:
+    outcome = workshop.examine(Boasting, "canaries", {"model": workshop.card(DEMO)})
+    assert outcome.status == "fail"
+    assert "prompt is denied to layers-0 (computational), which saw embedding rows" in outcome.detail
