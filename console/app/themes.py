@@ -20,6 +20,10 @@ UNFED = Theme(
     error="#e0736d",
     dark=True,
     variables={
+        "text-primary": "#7cc5c0",
+        "text-success": "#86b97a",
+        "text-warning": "#dcb058",
+        "text-error": "#e0736d",
         "border": "#353d4d",
         "border-blurred": "#2a303c",
         "footer-background": "#12151b",

@@ -52,11 +52,15 @@ _TO_END = 1.0
 class Host:
     """One party. Everything runs on one event loop, apart from the control link, channels and the role's own threads.
 
+    Args:
+        stopped: set once the role has stopped and the process may end.
     Raises:
         UnfedError: its view cannot be written.
     """
 
-    def __init__(self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended) -> None:
+    def __init__(
+        self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended, stopped: asyncio.Event
+    ) -> None:
         self._spec = spec
         self._link = link
         self._meter = meter
@@ -76,7 +80,7 @@ class Host:
         self._handlers: dict[str, Handler] = {}
         self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
         self._early: list[tuple[Connection, Frame]] = []
-        self.stopped = asyncio.Event()
+        self._stopped = stopped
 
     # -- orders of the launcher
 
@@ -182,7 +186,7 @@ class Host:
         if self._tape is not None:
             self._tape.flush()
         self._wire.close()
-        self.stopped.set()
+        self._stopped.set()
 
     # -- messages of peers
 

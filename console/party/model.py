@@ -22,7 +22,7 @@ class OpenModel:
         return self.card.opened(self.opens)
 
     def tensors(self, *names: str) -> dict[str, Any]:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         wanted = names or tuple(sorted(self._allowed))
         for name in wanted:
@@ -44,10 +44,11 @@ class OpenModel:
                 with safe_open(self.folder / file, framework="pt") as weights:
                     for name in inside:
                         found[name] = weights.get_tensor(name)
-            except OSError as error:
+            except (OSError, SafetensorError) as error:
                 raise UnfedError(
-                    f"cannot read {file} of {self.card.name}: {error.strerror or error}",
+                    f"cannot read {file} of {self.card.name}: {getattr(error, 'strerror', None) or error}",
                     kind="fleet",
                     party=self._party,
+                    hint="has it changed since the run began? fetch or save the model again",
                 ) from None
         return found

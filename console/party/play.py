@@ -58,11 +58,11 @@ async def _play(stream: ControlStream) -> NoReturn:
     setproctitle.setproctitle(spec.title)
     settle_in(spec.threads)
     try:
-        host = Host(spec, link, meter, ended)
-        stopped = host.stopped
+        host = Host(spec, link, meter, ended, stopped)
         await host.listen()
     except Exception as error:
         link.send(Broken(explain(spec.name, error, "the party could not start")))
+    # It may be that we were told to stop before there was a host, or that there is none.
     await stopped.wait()
     link.finish()
     logging.shutdown()

@@ -18,7 +18,7 @@ async def refusals(rig: Rig) -> str:
     """
     names = rig.plan.processes()
     unlinked = {a: [b for b in names if b != a and b not in rig.plan.peers(a)] for a in names}
-    linked = {a: [b for b in rig.plan.peers(a) if names.index(a) < names.index(b)] for a in names}
+    linked = {a: [b for b in rig.plan.peers(a) if names.index(a) > names.index(b)] for a in names}
     problems: list[str] = []
     async with Probes(rig) as probes:
         for name in names:
@@ -29,7 +29,8 @@ async def refusals(rig: Rig) -> str:
         made = await rig.ask(probes.fleet)
         if made.failure is not None:
             raise Complaint(f"refused connections disturb the fleet: {made.failure}")
-        # Linked ones last, and once each: a second connection may take the place of the first.
+        # Linked ones last, and once each: a second connection may take the place of the first, and whoever comes first
+        # in the plan would then dial anew.
         for source, target, tried in await _knock(probes, linked):
             if refused := ", ".join(f"{door}: {why}" for door, why in tried.items() if why):
                 raise Complaint(f"{source} cannot reach {target}, to which it is linked ({refused}): nothing was shown")

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from scripted_desk import drawn, make_app, ready, until
+from scripted_desk import drawn, make_app, ready, shown, until
 from textual.pilot import Pilot
 
 from unfed.console.app.screens.confirm import Confirm
@@ -158,6 +158,7 @@ def test_help(picture, size):
     async def act(pilot):
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(pilot.app.screen, Explain))
+        await until(pilot, lambda: "prompt.older" in shown(pilot.app))
 
     assert picture(size, act, profile="demo")
 

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from measure import Bar, Rounds, Turn
-from report import Report
-from screen import first_paint
+from bench.measure import Bar, Rounds, Turn
+from bench.report import Report
+from bench.screen import first_paint
 
 RUNS = 15
 CONSOLE = str(Path(sys.executable).parent / "unfed-console")
@@ -24,7 +24,8 @@ async def measure(report: Report, folder: Path) -> None:
         async def turn(number: int) -> float:
             fresh = folder / f"{name}-{number}"
             return await first_paint(
-                command, os.environ | {"TERM": "xterm-256color", "UNFED_STATE_DIR": str(fresh), "COLORTERM": "truecolor"}
+                command,
+                os.environ | {"TERM": "xterm-256color", "UNFED_STATE_DIR": str(fresh), "COLORTERM": "truecolor"},
             )
 
         return turn
@@ -55,7 +56,9 @@ def _running(*command: str) -> Turn:
 
     async def turn(number: int) -> float:
         began = time.perf_counter()
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
         try:
             if status := await process.wait():
                 raise RuntimeError(f"{' '.join(command)} ended with status {status}")

@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fleets import one_launcher, tokens_of
-from measure import Bar, Rounds, Turn
-from peers import HERE, Peer
-from report import Report
+from bench.fleets import one_launcher, tokens_of
+from bench.measure import Bar, Rounds, Turn
+from bench.peers import HERE, Peer
+from bench.report import Report
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher

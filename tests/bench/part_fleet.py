@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import psutil
-from fleets import one_launcher
-from measure import Bar, Rounds
-from report import Report
+from bench.fleets import one_launcher
+from bench.measure import Bar, Rounds
+from bench.report import Report
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
@@ -40,7 +40,13 @@ async def measure(report: Report, folder: Path) -> None:
         finally:
             if rounds.taken:
                 rows = (
-                    (f"fleet: {NODES} nodes and a client ready", f"{NODES} cold `import torch, transformers`", "s", "", 1),
+                    (
+                        f"fleet: {NODES} nodes and a client ready",
+                        f"{NODES} cold `import torch, transformers`",
+                        "s",
+                        "",
+                        1,
+                    ),
                     ("fleet: PSS of one more idle node", "one more cold process", "MB", " weight", 40),
                 )
                 for name, against, unit, suffix, limit in rows:
@@ -60,7 +66,7 @@ async def _fleet(launcher: LocalLauncher, folder: Path, nodes: int) -> tuple[flo
     """Seconds until a client and so many nodes were ready, and what all processes weigh then."""
     names = tuple(f"node-{index}" for index in range(nodes))
     plan = Plan(
-        parties=(Party("client", "idle_roles:Asker"), *(Party(name, "idle_roles:Idler") for name in names)),
+        parties=(Party("client", "bench.idle_roles:Asker"), *(Party(name, "bench.idle_roles:Idler") for name in names)),
         links=tuple(Link("client", name) for name in names),
         guarantee=(Claim(asset="prompt", property="confidentiality", against=names, basis="none"),),
     )

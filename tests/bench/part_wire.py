@@ -6,23 +6,27 @@ import json
 import secrets
 from pathlib import Path
 
-from fleets import asking, one_launcher
-from measure import Bar, Rounds, Turn
-from peer_grpc import make_keys
-from peers import Peer
-from report import Report
+from bench.fleets import asking, one_launcher
+from bench.measure import Bar, Rounds, Turn
+from bench.peer_grpc import make_keys
+from bench.peers import Peer
+from bench.report import Report
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.plugins import Claim, Party, Plan, chain
 
-SIZES = ((1 << 10, "1 KB", "µs", 1e6, 200, 30), (64 << 10, "64 KB", "µs", 1e6, 100, 20), (4 << 20, "4 MB", "ms", 1e3, 8, 12))
+SIZES = (
+    (1 << 10, "1 KB", "µs", 1e6, 200, 30),
+    (64 << 10, "64 KB", "µs", 1e6, 100, 20),
+    (4 << 20, "4 MB", "ms", 1e3, 8, 12),
+)
 """Bytes each way, their name, the unit, units per second, round trips in a block, blocks."""
 
 WAYS = {"call": "ctx.call", "channel": "channel.exchange"}
 PEERS = {"unary": "grpc.aio unary, mTLS", "stream": "grpc.aio stream, mTLS"}
 
 PLAN = Plan(
-    parties=(Party("client", "wire_roles:Pinger"), Party("echo", "wire_roles:Echo")),
+    parties=(Party("client", "bench.wire_roles:Pinger"), Party("echo", "bench.wire_roles:Echo")),
     links=chain("client", "echo"),
     guarantee=(Claim(asset="prompt", property="confidentiality", against=("echo",), basis="none"),),
 )

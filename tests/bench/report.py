@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import psutil
-from measure import Row
+from bench.measure import Row
 
 LIBRARIES = ("unfed-console", "torch", "transformers", "uvloop", "msgspec", "grpcio", "textual", "psutil")
 
@@ -105,7 +105,10 @@ def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: boo
     with_bar = [row for row in rows if row.bar]
     missed = [row.name for row in with_bar if not row.met]
     lines.append("")
-    lines.append(f"{len(with_bar) - len(missed)} of {len(with_bar)} bars met" + (f"; MISSED: {', '.join(missed)}" if missed else ""))
+    lines.append(
+        f"{len(with_bar) - len(missed)} of {len(with_bar)} bars met"
+        + (f"; MISSED: {', '.join(missed)}" if missed else "")
+    )
     if partial:
         lines.append("PARTIAL: the bench was interrupted")
     return "\n".join(lines)

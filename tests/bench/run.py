@@ -18,7 +18,11 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from report import Report, table
+TESTS = Path(__file__).resolve().parents[1]
+if __name__ == "__main__":
+    sys.path[0] = str(TESTS)  # where this folder is the package `bench`, for us as for the parties we start
+
+from bench.report import Report, table  # noqa: E402
 
 PARTS = {
     "wire": "round trips between two parties, against gRPC",
@@ -26,8 +30,6 @@ PARTS = {
     "fleet": "how soon ten nodes are ready and what they weigh, against cold processes",
     "console": "first paint and --help, against bare Python",
 }
-
-HERE = Path(__file__).resolve().parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +54,7 @@ def conduct(report: Report, parts: Sequence[str]) -> int:
     partial = False
     # Parties and peers inherit these: each computes with one thread, and finds the bench's roles.
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     with tempfile.TemporaryDirectory(prefix="unfed-bench-") as folder:
         os.environ["UNFED_STATE_DIR"] = str(Path(folder) / "state")
         for part in parts:
@@ -77,7 +79,7 @@ async def _one(part: str, report: Report, folder: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     folder.mkdir()
-    await importlib.import_module(f"part_{part}").measure(report, folder)
+    await importlib.import_module(f"bench.part_{part}").measure(report, folder)
 
 
 def nearest(word: str) -> str:

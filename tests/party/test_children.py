@@ -11,7 +11,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from puppets import plan
-from real_fleets import act, running
+from real_fleets import act, running, until
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
@@ -85,13 +85,14 @@ async def test_private_keys_are_on_no_disk(selves: dict[str, dict[str, Any]]) ->
 
 
 async def test_a_ctrl_c_in_the_terminal_is_not_for_parties(selves: dict[str, dict[str, Any]]) -> None:
-    assert {me["sigint"] for me in selves.values()} == {"Handlers.SIG_IGN"}
+    assert {me["sigint"] for me in selves.values()} == {"SIG_IGN"}
     console = os.getpgid(0)
     assert all(os.getpgid(me["pid"]) != console for me in selves.values())
 
 
 async def test_figures_are_streamed(fleet: Fleet, selves: dict[str, dict[str, Any]]) -> None:
+    """They come with heartbeats: all that `selves` took to ask has been counted after the next one."""
+    await until(lambda: all(state.bytes_in > 0 and state.messages_out > 0 for state in fleet.parties()))
     for state in fleet.parties():
         process = psutil.Process(state.pid)
         assert 0 < state.pss_bytes < state.rss_bytes < 2 * process.memory_info().rss
-        assert state.bytes_in > 0 and state.messages_out > 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from puppets import plan
@@ -16,8 +19,10 @@ from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import ModelCard, OpenedModel, Party, UnfedError
 
-CONFIG = """{"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 8, "vocab_size": 16, "tie_word_embeddings": false,
-"max_position_embeddings": 32}"""
+CONFIG = (
+    '{"model_type": "llama", "num_hidden_layers": 4, "hidden_size": 8, "vocab_size": 16, "tie_word_embeddings": false, '
+    '"max_position_embeddings": 32}'
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,6 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     save_file(first, folder / "model-1.safetensors")
     save_file(second, folder / "model-2.safetensors")
     places = {name: "model-1.safetensors" for name in first} | {name: "model-2.safetensors" for name in second}
-    import json
 
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     return read_card(folder)
@@ -69,10 +73,6 @@ def test_a_tensor_that_does_not_exist(card: ModelCard) -> None:
 
 
 def test_a_file_that_is_gone_or_cut_short(card: ModelCard, tmp_path: Path) -> None:
-    import shutil
-
-    import msgspec
-
     shutil.copytree(card.folder, tmp_path / "copy")
     model = opened(msgspec.structs.replace(card, folder=str(tmp_path / "copy")), "all")
     file = tmp_path / "copy" / "model-2.safetensors"

@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import Any
 import torch
 
 from unfed.console.party import frames
+from unfed.console.party.control import Happened
 from unfed.console.party.frames import Header
 from unfed.console.party.wire import current_query
-from unfed.plugins import UnfedError
+from unfed.plugins import Answer, Failed, Failure, Finished, Token, UnfedError
 
 FDS = Path("/proc/self/fd")
 
@@ -238,7 +238,7 @@ async def about_me(role: Any) -> dict[str, Any]:
         "files": _descriptors(),
         "title": Path("/proc/self/cmdline").read_text().rstrip("\0"),
         "certificate": role.ctx._wire.peers.identity.certificate,
-        "sigint": str(signal.getsignal(signal.SIGINT)),
+        "sigint": getattr(signal.getsignal(signal.SIGINT), "name", "handled"),
     }
 
 
@@ -259,8 +259,14 @@ async def open_files(role: Any) -> int:
     return len(_descriptors())
 
 
-async def kill_me(role: Any, number: int = signal.SIGKILL) -> None:
-    print("about to be killed", file=sys.stderr, flush=True)
+async def mutter(role: Any, words: str) -> None:
+    """Something for the log."""
+    print(words, file=sys.stderr, flush=True)
+
+
+async def kill_me(role: Any, number: int = signal.SIGKILL, quietly: bool = False) -> None:
+    if not quietly:
+        await mutter(role, "about to be killed")
     os.kill(os.getpid(), number)
     await asyncio.sleep(60)
 
@@ -272,6 +278,23 @@ async def leave(role: Any, status: int = 3, words: str = "I have had enough") ->
 
 async def leave_politely(role: Any, status: int = 3) -> None:
     sys.exit(status)
+
+
+async def start_once(role: Any, marker: str) -> None:
+    """The first process starts, later ones do not."""
+    if Path(marker).exists():
+        raise ValueError("not again")
+    Path(marker).touch()
+
+
+async def slow_unless_first(role: Any, marker: str) -> None:
+    if Path(marker).exists():
+        await asyncio.sleep(1.5)
+    Path(marker).touch()
+
+
+async def peers(role: Any) -> list[str]:
+    return list(role.ctx.peers)
 
 
 async def hold_the_gil(role: Any, seconds: float) -> None:
@@ -292,8 +315,13 @@ async def misreport(role: Any, data: str) -> None:
     await asyncio.sleep(60)
 
 
-async def thread_names(role: Any) -> list[str]:
-    return sorted(thread.name for thread in threading.enumerate())
+async def forge(role: Any) -> str:
+    """Give an answer of one's own, as if one were the client."""
+    link = role.ctx._emit.__self__._link
+    link.send(Happened(role.ctx.query, Token(id=1, text="forged")))
+    link.send(Happened(role.ctx.query, Finished(answer=Answer(text="forged"), total=0, first_token=0, offline=0)))
+    link.send(Happened(role.ctx.query, Failed(error=Failure(kind="role", message="forged"))))
+    return "the true answer"
 
 
 # -- the model

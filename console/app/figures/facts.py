@@ -75,8 +75,7 @@ def figures(column: Column, now: float, width: int, label: str | None = None, *,
     narrow = [(NARROW_WORDS.get(name, name), value, tone) for name, value, tone in cost + faith]
     cost, faith = narrow[: len(cost)], narrow[len(cost) :]
     half = (len(faith) + 1) // 2
-    below = (faith[:half], faith[half:]) if len(faith) > 1 else (faith,)
-    return [*grid((cost, wire), width, gap=2), *grid(below, width, gap=2)]
+    return [*grid((cost, wire), width, gap=2), *grid((faith[:half], faith[half:]), width, gap=2)]
 
 
 def shares(column: Column, width: int) -> list[Line]:

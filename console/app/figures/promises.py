@@ -11,7 +11,7 @@ from unfed.plugins import Claim
 from .badges import BASES
 from .text import Line, clean_line, hanging, names
 
-_BROKEN = {"confidentiality": "exposed to", "integrity": "unprotected against", "anonymity": "known to"}
+_BROKEN = {"confidentiality": "exposed to", "integrity": "integrity not protected against", "anonymity": "known to"}
 
 
 def sentence(claim: Claim, coalitions: Sequence[tuple[str, ...]]) -> str:

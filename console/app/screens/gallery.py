@@ -83,7 +83,7 @@ class GalleryScreen(Page):
 
     def _show_cards(self, cards: list[Card]) -> None:
         grid = self.query_one("#cards", Grid)
-        across = max(1, grid.size.width // 38)
+        across = max(1, grid.size.width // 36)
         grid.styles.grid_size_columns = across
         grid.styles.height = CARD_ROWS * -(-len(cards) // across)
         shown = {widget.card.name: widget for widget in grid.query(BackendCard)}

@@ -14,11 +14,11 @@ STYLES: dict[Tone, str] = {
     "dim": "$foreground 55%",
     "strong": "bold",
     "title": "bold $secondary",
-    "good": "$success",
-    "fair": "$warning",
-    "poor": "$warning",
-    "bad": "$error",
-    "accent": "$accent",
+    "good": "$text-success",
+    "fair": "$text-warning",
+    "poor": "$text-warning",
+    "bad": "$text-error",
+    "accent": "$text-primary",
     "simulated": "bold reverse $warning",
 }
 
