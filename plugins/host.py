@@ -143,5 +143,6 @@ class PluginHost:
         point = self._points.get(name)
         distribution = point.dist.name if point is not None and point.dist is not None else "this session"
         missing = error.name if isinstance(error, ModuleNotFoundError) and error.name else None
-        hint = f"pip install {missing}" if missing else f"reinstall or remove {distribution}"
+        ours = missing is None or missing.partition(".")[0] == "unfed"
+        hint = f"reinstall or remove {distribution}" if ours else f"pip install {missing}"
         self.unavailable[name] = Unavailable(name, distribution, f"{type(error).__name__}: {error}", hint)

@@ -125,7 +125,7 @@ ACTS: tuple[Act, ...] = (
         "Copy the text to the clipboard.", shown=True),
     # the setup form
     Act("setup.apply", "f10,ctrl+s", "apply", "Apply", "setup: Apply",
-        "Use this setup from now on.", shown=True, priority=True),
+        "Use this setup from now on.", shown=True),
 )
 # fmt: on
 

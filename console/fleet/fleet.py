@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from ..party.control import Ask, Cancel, Happened, Meet, Report, Roster, Trouble
 from ..party.ended import Ended
 from .member import Member, log_path, peer_of
 from .questions import Question, Verdict
+from .repairs import Repairs
 from .settlement import Settlement, add_up
 from .state import PartyState
 from .steps import all_take
@@ -42,8 +42,6 @@ READY_WITHIN = 600.0
 SETTLE_WITHIN = 10.0
 GRACE = 2.0
 """Seconds given: to say hello, to load and start, to report on a query, to stop by itself."""
-COMEBACKS, COMEBACKS_WITHIN = 3, 60.0
-"""A party that dies more often than this in so many seconds is not replaced any more."""
 
 Changed = Callable[[PartyState], None]
 
@@ -88,12 +86,8 @@ class Fleet:
         self._used = Ended()
         self._watch: asyncio.Task[None] | None = None
         self._up = False
-        self._repairs: set[asyncio.Task[None]] = set()
-        self._replacing = 0
-        self._whole = asyncio.Event()
-        self._whole.set()
+        self._repairs = Repairs()
         self._joining = asyncio.Lock()
-        self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=COMEBACKS))
 
     # -- starting and stopping
 
@@ -124,10 +118,9 @@ class Fleet:
     async def stop(self) -> None:
         """End every party; returns when no process is left."""
         self._up = False
-        tasks = [task for task in (self._watch, *self._repairs) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._repairs.cancel()
         for question in self._asked.values():
             question.events.put_nowait(Verdict(Failure(kind="cancelled", message="the fleet was stopped")))
         members = list(self._members.values())
@@ -223,7 +216,7 @@ class Fleet:
             return
         self._used.add(query.id)
         question = self._asked[query.id] = Question()
-        putting = asyncio.create_task(self._put(query, question)) if not self._whole.is_set() else None
+        putting = asyncio.create_task(self._put(query, question)) if not self._repairs.whole.is_set() else None
         if putting is None:
             self._put_now(query, question)
         deadline = time.monotonic() + timeout
@@ -245,7 +238,7 @@ class Fleet:
 
     async def _put(self, query: Query, question: Question) -> None:
         """Wait for parties that are being replaced, then ask."""
-        await self._whole.wait()
+        await self._repairs.whole.wait()
         self._put_now(query, question)
 
     def _put_now(self, query: Query, question: Question) -> None:
@@ -323,12 +316,13 @@ class Fleet:
         """A process is gone: whoever is asking is told who, at once."""
         if member.leaving:
             return
+        was = member.state.health
         self._set(member, "lost", failure.message)
         self._fail_all(failure)
-        if not self._up:
-            return  # whoever starts the fleet is told
+        if not self._up or was in ("starting", "restarting"):
+            return  # whoever starts it is told
         if self._may_come_back(member):
-            self._repair(member.spec.name)
+            self._repairs.start(self._repair(member.spec.name))
         else:
             self.broken = failure
 
@@ -344,8 +338,8 @@ class Fleet:
                     self._set(member, "hung", failure.message)
                     self._fail_all(failure)
                     member.give_up(UnfedError.of(failure))
-                    if self._up and self.plan.party(member.spec.name).restart == "on-failure":
-                        member.process.kill()
+                    if self._up and self._may_come_back(member):
+                        self._repairs.start(self._repair(member.spec.name))
                 elif failure is None and member.state.health == "hung":
                     self._set(member, "ready" if member.is_ready else "restarting")
 
@@ -358,15 +352,16 @@ class Fleet:
             UnfedError: it could not start again, or a peer does not take it.
         """
         self._fail_all(Failure(kind="party-lost", message="it was restarted", party=name))
-        self._replacing += 1
-        self._whole.clear()
+        with self._repairs.one():
+            async with self._joining:
+                await self._replace(name)
+
+    async def _repair(self, name: str) -> None:
         try:
             async with self._joining:
                 await self._replace(name)
-        finally:
-            self._replacing -= 1
-            if not self._replacing:
-                self._whole.set()
+        except UnfedError as error:
+            self.broken = error.failure
 
     async def _replace(self, name: str) -> None:
         old = self._members[name]
@@ -378,9 +373,10 @@ class Fleet:
             await self._launch(name)
             await self._join([name])
         except UnfedError as error:
-            if error.failure.party in (None, name):
-                self._set(self._members[name], "lost", error.failure.message)
-                self._members[name].process.kill()
+            new = self._members[name]
+            if new is not old and error.failure.party in (None, name):
+                new.process.kill()
+                self._set(new, "lost", error.failure.message)
             raise
         self.broken = self.unfit()
 
@@ -388,21 +384,7 @@ class Fleet:
         """Whether to replace a process that died: as the plan says, but not one that dies again and again."""
         if member.state.trusted or self.plan.party(member.spec.name).restart == "never":
             return False
-        deaths, now = self._deaths[member.spec.name], time.monotonic()
-        often = len(deaths) == COMEBACKS and now - deaths[0] < COMEBACKS_WITHIN
-        deaths.append(now)
-        return not often
-
-    def _repair(self, name: str) -> None:
-        async def repair() -> None:
-            try:
-                await self.restart(name)
-            except UnfedError as error:
-                self.broken = error.failure
-
-        task = asyncio.create_task(repair())
-        self._repairs.add(task)
-        task.add_done_callback(self._repairs.discard)
+        return not self._repairs.too_often(member.spec.name)
 
 
 def _may_say(member: Member, event: Event) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -242,5 +243,10 @@ def peer_of(name: str, hello: Hello, *, dial: bool) -> Peer:
 
 
 def log_path(folder: Path, variant: str, name: str) -> Path:
-    safe = "".join(c if c.isalnum() or c in "-_.=" else "_" for c in f"{variant}.{name}")
-    return folder / f"{safe}.log"
+    return folder / f"{file_name(variant)}.{file_name(name)}.log"
+
+
+def file_name(text: str) -> str:
+    """`text` as a file's name: kept as it is where it can be, and otherwise made safe, short and still distinct."""
+    safe = "".join(c if c.isalnum() or c in "-_.=,[]" else "_" for c in text)[:80]
+    return safe if safe == text and safe.strip(".") else f"{safe}-{sha256(text.encode()).hexdigest()[:8]}"

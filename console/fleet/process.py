@@ -174,11 +174,14 @@ class LocalLauncher(Launcher):
         if self._server is None:
             return
         try:
-            async with asyncio.timeout(5):
+            # A server that is still importing has no children to end, and would take its time to notice.
+            async with asyncio.timeout(5 if self.warm is not None and self.warm.done() else 0):
                 await self._server.wait()
-        except TimeoutError:
+        except BaseException as error:
             with contextlib.suppress(ProcessLookupError):
                 self._server.kill()
+            if not isinstance(error, TimeoutError):
+                raise
             await self._server.wait()
         self._all_gone("the launcher was closed")
         self._server = None

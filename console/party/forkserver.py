@@ -28,6 +28,7 @@ from .parent import end_with_parent
 from .play import play
 
 MAX_REQUEST = 8192
+_LOOK_EVERY = 0.2
 
 
 class ForkServer:
@@ -117,11 +118,29 @@ class ForkServer:
             self._launcher.send(msgspec.msgpack.encode(message))
 
 
+def _end_with(launcher: socket.socket) -> None:
+    """Until the timer is taken off: see now and then whether the launcher is gone, and end if so. Imports take long."""
+
+    def look(*_: object) -> None:
+        try:
+            gone = not launcher.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        if gone:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_EVERY, _LOOK_EVERY)
+
+
 def main() -> None:
     """`python -m unfed.console.party.forkserver DESCRIPTOR MODULE…`: preload the modules, then serve."""
     launcher = socket.socket(fileno=int(sys.argv[1]))
     setproctitle.setproctitle("unfed fork-server")
     began = time.perf_counter()
+    _end_with(launcher)
     problems = []
     for module in sys.argv[2:]:
         try:
@@ -130,6 +149,7 @@ def main() -> None:
             problems.append(f"{module}: {error}")
     gc.collect()
     gc.freeze()  # or the children's collector would write to every shared page
+    signal.setitimer(signal.ITIMER_REAL, 0)
     server = ForkServer(launcher)
     server._tell("warm", time.perf_counter() - began, *problems)
     server.serve()

@@ -58,9 +58,7 @@ class Host:
         UnfedError: its view cannot be written.
     """
 
-    def __init__(
-        self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended, stopped: asyncio.Event
-    ) -> None:
+    def __init__(self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended, stopped: asyncio.Event) -> None:
         self._spec = spec
         self._link = link
         self._meter = meter

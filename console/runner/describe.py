@@ -27,7 +27,8 @@ def describe(request: Request) -> dict[str, Any]:
         "links": request.links,
         "versions": versions(),
         "model": model_info(card) if isinstance(card, ModelCard) else None,
-        "settings": msgspec.to_builtins(request.sampling) | {"template": request.template, "timeout": request.timeout},
+        "settings": msgspec.to_builtins(request.sampling)
+        | {"template": request.template, "timeout": request.timeout, "links": msgspec.to_builtins(request.emulation)},
         "prompts": list(request.prompts),
     }
 

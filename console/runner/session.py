@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from pathlib import Path
 
 from unfed.plugins import Launcher, UnfedError
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
+from ..fleet.member import file_name
 from ..fleet.process import LocalLauncher
 from ..fleet.state import PartyState
 from ..results.record import Record
@@ -150,11 +152,12 @@ class Session:
                 launcher=self._launcher,
                 logs=self._logs,
                 link=request.emulation,
-                views=request.audit / variant.id if request.audit else None,
+                views=request.audit / file_name(variant.id) if request.audit else None,
                 changed=lambda state: self._tell(PartyChanged(state)),
             )
             await fleet.start()
-        except UnfedError as error:
+        except Exception as problem:
+            error = _told(problem, variant)
             self._tell(FleetFailed(variant.id, error.failure))
             return error
         self._fleets[variant.id] = fleet
@@ -172,3 +175,15 @@ class Session:
     def _needs(variant: Variant, request: Request) -> object:
         """What a fleet was made for: if it is equal, the fleet can serve."""
         return (variant.backend, variant.settings, dict(request.models), request.emulation, request.audit)
+
+
+def _told(error: Exception, variant: Variant) -> UnfedError:
+    """The error as a person should read it; one that is no `UnfedError` is a plugin's bug, and no other variant's."""
+    if isinstance(error, UnfedError):
+        return error
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return UnfedError(
+        f"{variant.id} could not be started: {type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}",
+        kind="internal",
+        hint=f"report it to the author of backend {variant.backend.name}",
+    )

@@ -214,8 +214,11 @@ class Supervisor:
         )
         try:
             await self._session.run(request, say, interrupted, keep=True)
-        except UnfedError as error:
-            say(Refused(error.failure))
+        except Exception as error:  # whoever waits for the record must be told something
+            refusal = Failure(kind="internal", message=f"the run ended with {type(error).__name__}")
+            say(Refused(error.failure if isinstance(error, UnfedError) else refusal))
+            if not isinstance(error, UnfedError):
+                raise
 
 
 def _claim(path: Path, name: str) -> socket.socket:

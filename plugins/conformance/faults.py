@@ -13,7 +13,7 @@ from ..query import Event, Started, Token
 from .exchange import Exchange
 from .lab import Fleet
 from .outcome import Complaint, NotApplicable, complain
-from .rig import LONG, Rig, alive, pid_of, signalled
+from .rig import LONG, Rig, alive, pid_of, running, signalled
 
 CANCELLED_WITHIN = 2.0
 LOST_WITHIN = 5.0
@@ -99,8 +99,8 @@ async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> fl
     processes: list[int] = []
     for hold_up in (False, True):
         async with rig.fresh() as fleet:
-            processes += [party.pid for party in fleet.parties()]
             await rig.ask(fleet)
+            processes += running(fleet)
             pid = pid_of(fleet, name)
             fault = Fault(lambda pid=pid: signalled(pid, number))  # type: ignore[misc]
             if hold_up:
@@ -116,7 +116,7 @@ async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> fl
                 break
     else:
         async with rig.fresh() as fleet:  # no answer waits for it: then the next query must know
-            processes += [party.pid for party in fleet.parties()]
+            processes += running(fleet)
             signalled(pid_of(fleet, name), number)
             fault = Fault(lambda: None)
             made = await _next_knows(rig, fleet, name, did, within)

@@ -114,6 +114,16 @@ def pid_of(fleet: Fleet, name: str) -> int:
     return next(party.pid for party in fleet.parties() if party.name == name)
 
 
+def running(fleet: Fleet) -> list[int]:
+    """Processes of the parties, and those that they have started."""
+    found = []
+    for party in fleet.parties():
+        found.append(party.pid)
+        with contextlib.suppress(psutil.Error):
+            found += [child.pid for child in psutil.Process(party.pid).children(recursive=True)]
+    return found
+
+
 def signalled(pid: int, number: int) -> None:
     """Send a signal; nothing happens if the process has ended."""
     with contextlib.suppress(ProcessLookupError):

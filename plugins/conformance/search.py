@@ -173,8 +173,9 @@ def _together(a: Numbers, b: Numbers) -> Iterator[tuple[str, Numbers]]:
 
 def _in_opened(values: Numbers, where: str, needles: Needles) -> Iterator[Finding]:
     """A secret in what shares came to: its bytes, ids at any usual fixed point, and rows."""
-    data = values.tobytes()
-    yield from (Finding(what, where) for what, needle in needles.raw if needle in data)
+    if values.dtype.itemsize == 1:  # blinded bytes
+        data = values.tobytes()
+        yield from (Finding(what, where) for what, needle in needles.raw if needle in data)
     yield from _in_rows(_signed(values), where, needles)
     if values.dtype.kind in "iu":
         whole = _signed(values).astype(np.int64)

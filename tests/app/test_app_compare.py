@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from scripted_desk import drawn, make_app, ready, shown, until
+from textual import events
 
 from unfed.console.app.screens.confirm import Confirm
 from unfed.console.app.screens.trouble import Trouble
@@ -173,6 +174,16 @@ async def test_a_prompt_may_have_lines_and_a_pasted_one_keeps_them(tmp_path):
         await pilot.press("a", "ctrl+n", "b", "enter")
         await until(pilot, lambda: app.desk.scripted.requests)
         assert app.desk.scripted.requests[0].prompts[0].prompt == "a\nb"
+
+
+async def test_keys_that_come_in_a_burst_are_all_in_the_prompt(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        for key in ("c", "a", "ctrl+n", "t", "enter"):
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: app.desk.scripted.requests)
+        assert app.desk.scripted.requests[0].prompts[0].prompt == "ca\nt"
 
 
 async def test_what_cannot_be_asked_is_said_and_nothing_runs(tmp_path):

@@ -13,6 +13,7 @@ from bench.report import Report
 from bench.screen import first_paint
 
 RUNS = 15
+TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 CONSOLE = str(Path(sys.executable).parent / "unfed-console")
 LEAST = str(Path(__file__).resolve().parent / "peer_label.py")
 
@@ -22,11 +23,8 @@ async def measure(report: Report, folder: Path) -> None:
 
     def painting(name: str, *command: str) -> Turn:
         async def turn(number: int) -> float:
-            fresh = folder / f"{name}-{number}"
-            return await first_paint(
-                command,
-                os.environ | {"TERM": "xterm-256color", "UNFED_STATE_DIR": str(fresh), "COLORTERM": "truecolor"},
-            )
+            fresh = {"UNFED_STATE_DIR": str(folder / f"{name}-{number}")}
+            return await first_paint(command, os.environ | TERMINAL | fresh)
 
         return turn
 

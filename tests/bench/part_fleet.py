@@ -40,21 +40,15 @@ async def measure(report: Report, folder: Path) -> None:
         finally:
             if rounds.taken:
                 rows = (
-                    (
-                        f"fleet: {NODES} nodes and a client ready",
-                        f"{NODES} cold `import torch, transformers`",
-                        "s",
-                        "",
-                        1,
-                    ),
-                    ("fleet: PSS of one more idle node", "one more cold process", "MB", " weight", 40),
+                    (f"{NODES} nodes and a client ready", f"{NODES} cold `import torch, transformers`", "s", "", 1),
+                    ("PSS of one more idle node", "one more cold process", "MB", " weight", 40),
                 )
                 for name, against, unit, suffix, limit in rows:
                     report.add(
                         rounds.row(
                             f"fleet{suffix}",
                             f"cold{suffix}",
-                            name=name,
+                            name=f"fleet: {name}",
                             against=against,
                             unit=unit,
                             bars=[Bar("ours", limit)],
@@ -112,5 +106,5 @@ async def _end(processes: list[asyncio.subprocess.Process]) -> None:
 
 
 def _weight() -> float:
-    """PSS in MB of every process that this one started, the fork server included: pages that several share count once."""
+    """PSS in MB of all that this process started, the fork server included: pages that several share count once."""
     return sum(each.memory_full_info().pss for each in psutil.Process().children(recursive=True)) / 1e6

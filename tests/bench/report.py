@@ -115,10 +115,8 @@ def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: boo
 
 
 def figure(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value == 0 or abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.{2 if abs(value) < 1 else 1 if abs(value) >= 10 else 2}f}" if abs(value) >= 0.1 else f"{value:.4f}"
+    """Three significant digits, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def machine() -> dict[str, Any]:

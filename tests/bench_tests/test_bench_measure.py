@@ -1,6 +1,7 @@
 """Turns, medians, ratios and bars."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from bench.measure import Bar, Rounds, ratio_of, spread
@@ -113,5 +114,5 @@ def test_a_ratio_above_one_always_means_that_ours_is_better(ours, peer, unit):
 @given(st.lists(positive, min_size=1, max_size=30))
 def test_a_spread_is_in_order(values):
     found = list(spread(values).values())
-    assert all(a <= b or a == pytest.approx(b) for a, b in zip(found, found[1:], strict=False))
+    assert all(a <= b or a == pytest.approx(b) for a, b in pairwise(found))
     assert (found[0], found[-1]) == (min(values), max(values))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from unfed.plugins import Backend, Claim, Models, Options, Party, Plan, chain
 
 NODES = ("one", "two")
@@ -10,6 +12,8 @@ NODES = ("one", "two")
 class LeakyOptions(Options):
     leak: str = "nothing"
     """What gets out, or goes wrong: a key of `leaky_roles.LEAKS` or `FAULTS`."""
+    restart: Literal["never", "on-failure"] = "never"
+    """What the plan says of nodes that die."""
     pooled: bool = True
     """Promise against both nodes together; otherwise against each alone."""
 
@@ -26,7 +30,7 @@ class Leaky(Backend):
         return Plan(
             parties=(
                 Party("client", "leaky_roles:Client", {"model": ("config", "embedding")}, settings),
-                *(Party(node, "leaky_roles:Node", settings=settings) for node in NODES),
+                *(Party(node, "leaky_roles:Node", settings=settings, restart=options.restart) for node in NODES),
             ),
             links=chain("one", "client", "two"),
             guarantee=tuple(

@@ -133,7 +133,7 @@ class Client(ClientRole):
         answer = logits.argmax(-1).tolist()
         texts = [self._tokenizer.decode([each]) + " " for each in answer]
         secret = Secret(query.prompt, ids, self._table[ids], answer, logits)
-        for node in ("one", "two"):
+        for node in ("one", "two")[: 1 if self._leak == "lopsided" else 2]:
             await self.ctx.call(node, "noise", noise=torch.randn(3, 128))
         for node, part in LEAKS.get(self._leak, lambda _: [])(secret):
             await self.ctx.call(node, "tell", what=part)
@@ -169,6 +169,8 @@ class Client(ClientRole):
 class Node(Role):
     async def start(self) -> None:
         self._kept: dict[str, Any] = {}
+        if self.ctx.settings["leak"] == "orphan" and self.ctx.name == "one":
+            await asyncio.create_subprocess_exec("sleep", "12", start_new_session=True)
 
     async def forget(self, query: str) -> None:
         if self.ctx.settings["leak"] != "remember":

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from pathlib import Path
+
 import leaky_roles
+import msgspec
 import pytest
 from leaky_backend import Leaky
 from workshop import Workshop
 
-from unfed.plugins import ModelCard
+from unfed.console.runner.lab import ConsoleLab, LabFleet
+from unfed.plugins import Link, ModelCard, Models, Plan
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +24,7 @@ FAULTS = {
     "remember": ("forgetting", "self._kept"),
     "open files": ("forgetting", "open files"),
     "busy": ("cancel", "still send messages"),
+    "orphan": ("crash", "still running"),
     "hungry": ("bad-input", "is answered"),
     "blaming": ("bad-input", "'role'"),
     "talkative": ("logs", "log"),
@@ -62,6 +68,43 @@ def test_a_fault_is_found(fault: str, workshop: Workshop, demo_card: ModelCard) 
         workshop.runner.run(rig.close())
     assert outcome.status == "fail", outcome.detail
     assert said in outcome.detail
+
+
+def test_a_blank_prompt_that_is_answered_shows_in_the_record(workshop: Workshop, demo_card: ModelCard) -> None:
+    outcome = workshop.examine(Leaky, "record", {"model": demo_card}, leak="hungry")
+    assert outcome.status == "fail" and "expected ok, failed, ok" in outcome.detail
+
+
+@pytest.mark.parametrize("check", ["crash", "hang"])
+def test_a_node_that_no_answer_waits_for_is_named_by_the_next_query(
+    check: str, workshop: Workshop, demo_card: ModelCard
+) -> None:
+    outcome = workshop.examine(Leaky, check, {"model": demo_card}, leak="lopsided")
+    assert outcome.status == "pass" and "two" in outcome.detail, outcome.detail
+
+
+@pytest.mark.parametrize("check", ["crash", "hang"])
+def test_a_fleet_that_restarts_its_nodes_answers_again(check: str, workshop: Workshop, demo_card: ModelCard) -> None:
+    outcome = workshop.examine(Leaky, check, {"model": demo_card}, restart="on-failure")
+    assert outcome.status == "pass", outcome.detail
+
+
+class OpenHouse(ConsoleLab):
+    """A console that links everybody to everybody, whatever the plan says."""
+
+    async def start(self, backend: str, plan: Plan, models: Models, views: Path | None) -> LabFleet:
+        names = [party.name for party in plan.parties]
+        everybody = tuple(Link(a, b) for a, b in combinations(names, 2))
+        return await super().start(backend, msgspec.structs.replace(plan, links=everybody), models, views)
+
+
+def test_a_link_that_the_plan_does_not_have_is_found(workshop: Workshop, demo_card: ModelCard) -> None:
+    rig = workshop.rig(Leaky, {"model": demo_card}, lab=OpenHouse)
+    outcome = workshop.check(rig, "links")
+    assert outcome.status == "fail"
+    for door in ("ctx.call", "connection", "channel"):
+        assert f"one got into two by {door}" in outcome.detail
+    assert "stranger" not in outcome.detail
 
 
 def test_the_same_backend_without_a_leak_passes(workshop: Workshop, demo_card: ModelCard) -> None:

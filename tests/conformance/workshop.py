@@ -33,16 +33,16 @@ class Workshop:
     def card(self, folder: Path) -> ModelCard:
         return read_card(folder)
 
-    def rig(self, backend: type[Backend], models: Models, patience: float = 30.0, **options: Any) -> Rig:
+    def rig(self, backend: type[Backend], models: Models, *, lab: type[ConsoleLab] = ConsoleLab, **options: Any) -> Rig:
         self._count += 1
         folder = self._folder / f"rig{self._count}"
         return Rig(
-            ConsoleLab(folder, self._launcher),
+            lab(folder, self._launcher),
             backend,
             read_options(backend.name, backend.Options, options),
             models,
             folder=folder,
-            patience=patience,
+            patience=30.0,
         )
 
     def examine(self, backend: type[Backend], check: str, models: Models, **options: Any) -> Outcome:

@@ -12,8 +12,9 @@ import pytest
 from puppets import plan
 from real_fleets import act, alive, ask, began, log_of, pid_of, running, state_of, until, wish
 
-from unfed.console.fleet.fleet import COMEBACKS, Fleet
+from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
+from unfed.console.fleet.repairs import COMEBACKS
 from unfed.plugins import Link, Party
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -25,6 +26,13 @@ def again(name: str, **more: object) -> Party:
 
 def certificate(fleet: Fleet, name: str) -> str:
     return fleet._members[name].hello.result().certificate
+
+
+async def killed(fleet: Fleet, name: str) -> None:
+    """Its process is dead and the fleet knows; it may be back already."""
+    pid = pid_of(fleet, name)
+    fleet.kill(name)
+    await until(lambda: pid_of(fleet, name) != pid or state_of(fleet, name).health != "ready", 2)
 
 
 async def test_a_party_that_dies_comes_back_under_a_new_key(launcher: LocalLauncher, tmp_path: Path) -> None:
@@ -51,9 +59,7 @@ async def test_a_party_that_dies_comes_back_under_a_new_key(launcher: LocalLaunc
 
 async def test_two_neighbours_that_die_at_once(launcher: LocalLauncher, tmp_path: Path) -> None:
     async with running(launcher, plan("a", again("b"), again("c")), tmp_path) as fleet:
-        for name in ("b", "c"):
-            fleet.kill(name)
-        await until(lambda: state_of(fleet, "b").health == "lost" and state_of(fleet, "c").health == "lost", 2)
+        await asyncio.gather(killed(fleet, "b"), killed(fleet, "c"))
         assert await act(fleet, "acts:calls", "a", "b", peer="c", count=3) == [0, 1, 2]
         assert [state_of(fleet, name).restarts for name in ("a", "b", "c")] == [0, 1, 1]
 
@@ -61,8 +67,7 @@ async def test_two_neighbours_that_die_at_once(launcher: LocalLauncher, tmp_path
 async def test_again_and_again_works_until_it_is_too_often(launcher: LocalLauncher, tmp_path: Path) -> None:
     async with running(launcher, plan(again("a")), tmp_path) as fleet:
         for number in range(COMEBACKS):
-            fleet.kill("a")
-            await until(lambda: state_of(fleet, "a").health == "lost", 2)
+            await killed(fleet, "a")
             assert await act(fleet, "acts:calls", peer="a", count=1) == [0]
             assert state_of(fleet, "a").restarts == number + 1
         fleet.kill("a")
@@ -81,8 +86,9 @@ async def test_a_party_that_cannot_start_again(launcher: LocalLauncher, tmp_path
         await until(lambda: fleet.broken is not None, 10)
         outcome = await ask(fleet, wish("acts:nothing"))
         assert outcome.failure is not None and outcome.failure.party == "a"
+        assert "ValueError" in outcome.failure.message
         assert state_of(fleet, "a").health == "lost"
-        assert alive([pid_of(fleet, "a")]) == []
+        await until(lambda: alive([pid_of(fleet, "a")]) == [])
 
 
 async def test_a_stopped_party_that_may_come_back_is_replaced(launcher: LocalLauncher, tmp_path: Path) -> None:
@@ -135,8 +141,7 @@ async def test_replicas_are_parties_of_their_own(launcher: LocalLauncher, tmp_pa
         for name in names:
             assert await act(fleet, "acts:peers", name) == ["client", "b"]
         assert await act(fleet, "acts:peers", names[0], "b") == names
-        fleet.kill("a.1")
-        await until(lambda: state_of(fleet, "a.1").health == "lost", 2)
+        await killed(fleet, "a.1")
         assert await act(fleet, "acts:pid", "a.1") not in pids
         assert [await act(fleet, "acts:pid", name) for name in ("a.0", "a.2")] == [pids[0], pids[2]]
 
@@ -144,8 +149,7 @@ async def test_replicas_are_parties_of_their_own(launcher: LocalLauncher, tmp_pa
 async def test_a_question_may_be_cancelled_or_too_late_while_it_waits(launcher: LocalLauncher, tmp_path: Path) -> None:
     slow = again("a", settings={"start": "acts:slow_unless_first", "args": {"marker": str(tmp_path / "once")}})
     async with running(launcher, plan(slow), tmp_path) as fleet:
-        fleet.kill("a")
-        await until(lambda: state_of(fleet, "a").health != "ready", 2)
+        await killed(fleet, "a")
         outcome = await ask(fleet, wish("acts:nothing", "a"), timeout=0.3)
         assert outcome.failure is not None and outcome.failure.kind == "timeout"
         task = asyncio.create_task(ask(fleet, wish("acts:nothing", "a")))
@@ -159,8 +163,7 @@ async def test_a_question_may_be_cancelled_or_too_late_while_it_waits(launcher: 
 async def test_stopping_in_the_middle_of_a_replacement(launcher: LocalLauncher, tmp_path: Path) -> None:
     slow = again("a", settings={"start": "acts:slow_unless_first", "args": {"marker": str(tmp_path / "once")}})
     async with running(launcher, plan(slow), tmp_path) as fleet:
-        fleet.kill("a")
-        await until(lambda: state_of(fleet, "a").health == "restarting", 2)
+        await killed(fleet, "a")
         stopping = time.monotonic()
         await fleet.stop()
         assert time.monotonic() - stopping < 3

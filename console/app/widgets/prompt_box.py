@@ -37,10 +37,11 @@ class PromptBox(TextArea):
         self.asked = history
 
     def action_send(self) -> None:
-        self.post_message(self.Sent(self.text))
+        # A key of high priority overtakes those typed before it: wait until they are in the box.
+        self.call_later(lambda: self.post_message(self.Sent(self.text)))
 
     def action_newline(self) -> None:
-        self.insert("\n")
+        self.call_later(self.insert, "\n")
 
     def action_older(self) -> None:
         if self.cursor_location[0] > 0:
