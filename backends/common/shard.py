@@ -26,6 +26,13 @@ class NoPositions(nn.Module):
         return self.nothing
 
 
+class Kept(nn.ModuleList):
+    """Layers that are their own slice: forward code cuts its list to the config's length anew at every step."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return self if isinstance(index, slice) else super().__getitem__(index)
+
+
 class Shard:
     """Layers `first` to `last` of a model (both inclusive): hidden states in, hidden states out.
 
@@ -44,7 +51,7 @@ class Shard:
         self.first, self.last = first, last
         base = skeleton(model.card)
         config = base.config
-        kept = getattr(base, family.layers)[first : last + 1]
+        kept: Any = Kept(getattr(base, family.layers)[first : last + 1])
         setattr(base, family.layers, kept)
         setattr(base, family.embedding, nn.Identity())
         setattr(base, family.norm, nn.Identity())

@@ -41,7 +41,7 @@ class UnfedApp(Running, inherit_bindings=False):
 
     Args:
         desk: everything outside the screens.
-        profile: to start with; the gallery is skipped where one is named.
+        profile: to start with.
         clock: seconds; tests stop it.
     """
 
@@ -69,7 +69,7 @@ class UnfedApp(Running, inherit_bindings=False):
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme=theme.name))
         self._user_keys, problems = read_keymap(self._config / FILE)
         self.set_keymap(self._user_keys)
-        await self.switch_mode("compare" if self.settings.welcomed or self._profile else "gallery")
+        await self.switch_mode("compare" if self.settings.welcomed else "gallery")
         self._obey_signals()
         for line in problems:
             self.notify(line, title="keymap", severity="warning", timeout=15, markup=False)

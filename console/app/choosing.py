@@ -63,15 +63,15 @@ class Choosing(App[int], inherit_bindings=False):
     @work(thread=True, exclusive=True, group="survey", exit_on_error=False)
     def look(self, choice: Choice | None = None, profile: str | None = None) -> None:
         """Survey `choice`, or what `profile` asks for."""
-        worker = get_current_worker()
+        worker, fresh = get_current_worker(), choice is None
         try:
-            found = survey(self.desk, choice or self.desk.choice(profile))
+            choice = choice or self.desk.choice(profile)
         except Exception as error:
-            self.looking = False
             self.post_message(Wrong(error))
-        else:
-            if not worker.is_cancelled:  # a later look has begun
-                self.post_message(Surveyed(found, fresh=choice is None))
+            choice = Choice()  # with nothing chosen the setup can still be opened
+        found = survey(self.desk, choice)
+        if not worker.is_cancelled:  # else a later look has begun
+            self.post_message(Surveyed(found, fresh=fresh))
 
     @on(Surveyed)
     def _surveyed(self, message: Surveyed) -> None:

@@ -109,7 +109,7 @@ def as_text(value: Any) -> str:
         value = value.value
     if isinstance(value, str):
         return value
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=str).decode()
 
 
 RUN_ABOUT = {

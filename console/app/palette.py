@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.markup import escape
 
 from .actions import ACTS, Act
 
@@ -38,7 +39,7 @@ class Actions(Provider):
         near = {here: 0, "prompt": 0 if here == "compare" else 2, "app": 1}
         acts = (act for act in ACTS if act.scope in ("app", "prompt", *PAGES) and act.id not in HIDDEN)
         for act in sorted(acts, key=lambda act: near.get(act.scope, 2)):
-            out.append(Entry(act.verb, f"{act.about}  {app.keys_of(act.id)}", partial(self._run, act)))
+            out.append(Entry(act.verb, f"{act.about}  {app.keys_of(act.id)}  {act.id}", partial(self._run, act)))
         return out
 
     async def _run(self, act: Act) -> None:
@@ -54,10 +55,11 @@ class Actions(Provider):
 
     async def discover(self) -> Hits:
         for entry in self.entries():
-            yield DiscoveryHit(entry.text, entry.run, help=entry.about)
+            yield DiscoveryHit(escape(entry.text), entry.run, text=entry.text, help=escape(entry.about))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for entry in self.entries():
             if (score := matcher.match(entry.text)) > 0:
-                yield Hit(score, matcher.highlight(entry.text), entry.run, help=entry.about)
+                shown = matcher.highlight(escape(entry.text))
+                yield Hit(score, shown, entry.run, text=entry.text, help=escape(entry.about))

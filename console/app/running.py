@@ -15,6 +15,7 @@ from .choosing import Choosing
 from .desk import Choice
 from .figures.parties import Key
 from .messages import Over, Wrong
+from .survey import as_failure
 
 
 class Running(Choosing, inherit_bindings=False):
@@ -97,11 +98,16 @@ class Running(Choosing, inherit_bindings=False):
         finally:
             self.post_message(Over(record))
         if record is not None:
-            await self._guarded(self._keep(record))
+            await self._keep(record)
 
     async def _keep(self, record: Record) -> None:
-        for problem in await asyncio.to_thread(self.desk.save, record):
-            self.notify(problem, title="plugin", severity="warning", markup=False)
+        """Save the run; what fails here is said without standing in the way of the next prompt."""
+        try:
+            for problem in await asyncio.to_thread(self.desk.save, record):
+                self.notify(problem, title="plugin", severity="warning", markup=False)
+        except Exception as error:
+            said = str(as_failure(error))
+            self.notify(said, title="this run is not saved", severity="error", timeout=15, markup=False)
 
     @on(Over)
     def _over(self, message: Over) -> None:
@@ -123,7 +129,7 @@ class Running(Choosing, inherit_bindings=False):
         if self.board.running:
             self.stop()
         else:
-            self.notify(f"No run is in flight. {self.keys_of('app.quit')} quits.")
+            self.notify(f"No run is in flight. {self.keys_of('app.quit')} quits.", markup=False)
 
     def stop(self) -> None:
         """End the run in flight, also one that has not begun to ask."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -17,31 +17,25 @@ from unfed.plugins import (
     Failure,
     Finished,
     Launcher,
-    ModelCard,
-    OpenedModel,
-    Party,
-    PartySpec,
     Plan,
     Query,
     Token,
     UnfedError,
 )
 from unfed.plugins.backend import Models
+from unfed.plugins.errors import Kind
 
-from ..party.control import Ask, Cancel, Happened, Meet, Report, Roster, Trouble
+from ..party.control import Ask, Cancel, Happened, Report, Trouble
 from ..party.ended import Ended
-from .member import Member, log_path, peer_of
+from .crew import GRACE, Crew
+from .member import Member
 from .questions import Question, Verdict
 from .repairs import Repairs
 from .settlement import Settlement, add_up
 from .state import PartyState
-from .steps import all_take
 
-HELLO_WITHIN = 60.0
-READY_WITHIN = 600.0
 SETTLE_WITHIN = 10.0
-GRACE = 2.0
-"""Seconds given: to say hello, to load and start, to report on a query, to stop by itself."""
+"""Seconds given to report on a query."""
 
 Changed = Callable[[PartyState], None]
 
@@ -75,18 +69,27 @@ class Fleet:
         self.setup_seconds = 0.0
         self.setup_phases: dict[str, float] = {}
         self.broken: Failure | None = None
-        self._models = models
-        self._launcher = launcher
-        self._logs = logs
-        self._link = link or Emulation()
-        self._views = views
         self._changed = changed or (lambda state: None)
-        self._members: dict[str, Member] = {}
+        self._crew = Crew(
+            variant,
+            backend,
+            plan,
+            models,
+            launcher,
+            logs,
+            link or Emulation(),
+            views,
+            self._heard,
+            self._ended,
+            self._changed,
+        )
+        self._members = self._crew.members
         self._asked: dict[str, Question] = {}
         self._used = Ended()
         self._watch: asyncio.Task[None] | None = None
         self._up = False
         self._repairs = Repairs()
+        self._dead: set[str] = set()
         self._joining = asyncio.Lock()
 
     # -- starting and stopping
@@ -98,21 +101,21 @@ class Fleet:
             UnfedError: a party that could not start, with the end of its log; everything started is ended again.
         """
         began = time.perf_counter()
-        self._logs.mkdir(parents=True, exist_ok=True)
         self._watch = asyncio.create_task(self._look())
         try:
             names = self.plan.processes()
-            launched = await asyncio.gather(*(self._launch(name) for name in names), return_exceptions=True)
-            for each in launched:
-                if isinstance(each, BaseException):
-                    raise each
-            await self._join(names)
+            launched = await asyncio.gather(*(self._crew.launch(name) for name in names), return_exceptions=True)
+            for outcome in launched:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            await self._crew.join(names)
         except BaseException as error:
             await self.stop()
             if isinstance(error, UnfedError):
                 raise UnfedError.of(msgspec.structs.replace(error.failure, kind=_start_kind(error))) from None
             raise
         self._up = True
+        self.setup_phases = self._crew.setup_phases
         self.setup_seconds = time.perf_counter() - began
 
     async def stop(self) -> None:
@@ -124,88 +127,9 @@ class Fleet:
         for question in self._asked.values():
             question.events.put_nowait(Verdict(Failure(kind="cancelled", message="the fleet was stopped")))
         members = list(self._members.values())
-        await asyncio.gather(
-            *(member.leave(0.0 if member.state.health == "hung" else GRACE) for member in members),
-            return_exceptions=True,
-        )
+        await asyncio.gather(*(member.leave(GRACE) for member in members), return_exceptions=True)
         for member in members:
-            self._set(member, "stopped", "the fleet was stopped")
-
-    async def _launch(self, name: str) -> Member:
-        party = self.plan.party(name)
-        spec = PartySpec(
-            variant=self.variant,
-            name=name,
-            role=party.role,
-            settings=dict(party.settings),
-            models=self._opened(party),
-            threads=party.threads,
-            link=self._link,
-            private_ids=self.plan.private_ids,
-            tape=str(self._views / f"{name}.view") if self._views else None,
-        )
-        log = log_path(self._logs, self.variant, name)
-        before = self._members.get(name)
-        state = PartyState(
-            variant=self.variant,
-            backend=self.backend,
-            name=name,
-            role=party.role.rpartition(":")[2],
-            trusted=party.trusted,
-            restarts=before.state.restarts + 1 if before else 0,
-            health="restarting" if before else "starting",
-            log=str(log),
-        )
-        log_start = log.stat().st_size if log.exists() else 0
-        process = await self._launcher.launch(spec, log)
-        member = self._members[name] = Member(spec, process, state, self._heard, self._ended, log_start)
-        member.begin()
-        self._changed(msgspec.structs.replace(state))
-        return member
-
-    def _opened(self, party: Party) -> dict[str, OpenedModel]:
-        opened: dict[str, OpenedModel] = {}
-        for slot, opens in party.opens.items():
-            name, _, index = slot.partition("[")
-            cards = self._models[name]
-            card = cards if isinstance(cards, ModelCard) else cards[int(index.rstrip("]") or 0)]
-            opened[slot] = OpenedModel(card, tuple(opens))
-        return opened
-
-    async def _join(self, names: Iterable[str]) -> None:
-        """Give these members, and all that share a link with them, their rosters; wait until every one is ready."""
-        new = [self._members[name] for name in names]
-        await all_take(lambda member: member.hello, new, "say hello", HELLO_WITHIN)
-        wanted = {member.spec.name for member in new}.union(*(self.plan.peers(name) for name in names))
-        touched = [
-            member
-            for name, member in self._members.items()
-            if name in wanted and member.introduced and member.end is None and not member.leaving
-        ]
-        for member in touched:
-            member.expect_again()
-            member.tell(self._roster(member.spec.name))
-        await all_take(lambda member: member.pinned, touched, "take its roster", HELLO_WITHIN)
-        for member in touched:
-            member.tell(Meet())
-        await all_take(lambda member: member.ready, touched, "get ready", READY_WITHIN)
-        for member in touched:
-            if member.end is not None:
-                raise UnfedError.of(member.end)
-            self._set(member, "ready")
-        if CLIENT in names and not self.setup_phases:
-            self.setup_phases = self._members[CLIENT].ready.result().phases
-
-    def _roster(self, name: str) -> Roster:
-        """Only peers that the plan links to `name`. Whoever comes first in the plan dials."""
-        order = self.plan.processes()
-        return Roster(
-            tuple(
-                peer_of(peer, self._members[peer].hello.result(), dial=order.index(name) < order.index(peer))
-                for peer in self.plan.peers(name)
-                if self._members[peer].introduced
-            )
-        )
+            self._crew.set_health(member, "stopped", "the fleet was stopped")
 
     # -- asking
 
@@ -260,11 +184,13 @@ class Fleet:
         return add_up(members, dict(zip(members, reports, strict=True)))
 
     def unfit(self) -> Failure | None:
-        """A party that is not there to answer."""
+        """A party that is not there to answer; None while those that are not are being replaced."""
+        if not self._repairs.whole.is_set():
+            return None
         for member in self._members.values():
             if member.state.health in ("lost", "hung", "stopped"):
-                kind = "party-hung" if member.state.health == "hung" else "party-lost"
-                return Failure(kind=kind, message=member.state.note, party=member.spec.name, hint=member.last_words())  # type: ignore[arg-type]
+                kind: Kind = "party-hung" if member.state.health == "hung" else "party-lost"
+                return Failure(kind=kind, message=member.state.note, party=member.spec.name, hint=member.last_words())
         return None if self._members else Failure(kind="fleet", message="the fleet has not been started")
 
     def _too_late(self, timeout: float) -> Failure:
@@ -292,10 +218,6 @@ class Fleet:
         """Kill a party's process, as a fault would."""
         self._members[name].process.kill()
 
-    def _set(self, member: Member, health: str, note: str = "") -> None:
-        member.state.health, member.state.note = health, note  # type: ignore[assignment]
-        self._changed(msgspec.structs.replace(member.state))
-
     def _heard(self, member: Member, report: Report) -> None:
         if isinstance(report, Happened):
             if (question := self._asked.get(report.query)) is not None and _may_say(member, report.event):
@@ -317,13 +239,11 @@ class Fleet:
         if member.leaving:
             return
         was = member.state.health
-        self._set(member, "lost", failure.message)
+        self._crew.set_health(member, "lost", failure.message)
         self._fail_all(failure)
         if not self._up or was in ("starting", "restarting"):
             return  # whoever starts it is told
-        if self._may_come_back(member):
-            self._repairs.start(self._repair(member.spec.name))
-        else:
+        if not self._come_back(member):
             self.broken = failure
 
     async def _look(self) -> None:
@@ -335,13 +255,13 @@ class Fleet:
                     continue
                 failure = member.hung()
                 if failure is not None and member.state.health != "hung":
-                    self._set(member, "hung", failure.message)
+                    self._crew.set_health(member, "hung", failure.message)
                     self._fail_all(failure)
                     member.give_up(UnfedError.of(failure))
-                    if self._up and self._may_come_back(member):
-                        self._repairs.start(self._repair(member.spec.name))
+                    if self._up:
+                        self._come_back(member)
                 elif failure is None and member.state.health == "hung":
-                    self._set(member, "ready" if member.is_ready else "restarting")
+                    self._crew.set_health(member, "ready" if member.is_ready else "restarting")
 
     # -- replacing
 
@@ -352,39 +272,32 @@ class Fleet:
             UnfedError: it could not start again, or a peer does not take it.
         """
         self._fail_all(Failure(kind="party-lost", message="it was restarted", party=name))
+        self._dead.add(name)
         with self._repairs.one():
-            async with self._joining:
-                await self._replace(name)
+            await self._repair()
+        if self._members[name].state.health != "ready":
+            raise UnfedError.of(self.broken or Failure(kind="fleet", message="it did not start again", party=name))
 
-    async def _repair(self, name: str) -> None:
-        try:
-            async with self._joining:
-                await self._replace(name)
-        except UnfedError as error:
-            self.broken = error.failure
-
-    async def _replace(self, name: str) -> None:
-        old = self._members[name]
-        old.leaving = True
-        old.process.kill()
-        await old.leave(GRACE)
-        self._set(old, "restarting")
-        try:
-            await self._launch(name)
-            await self._join([name])
-        except UnfedError as error:
-            new = self._members[name]
-            if new is not old and error.failure.party in (None, name):
-                new.process.kill()
-                self._set(new, "lost", error.failure.message)
-            raise
-        self.broken = self.unfit()
-
-    def _may_come_back(self, member: Member) -> bool:
-        """Whether to replace a process that died: as the plan says, but not one that dies again and again."""
-        if member.state.trusted or self.plan.party(member.spec.name).restart == "never":
+    def _come_back(self, member: Member) -> bool:
+        """Have a process that died replaced, as the plan says; but not one that dies again and again."""
+        name = member.spec.name
+        if member.state.trusted or self.plan.party(name).restart == "never" or self._repairs.too_often(name):
             return False
-        return not self._repairs.too_often(member.spec.name)
+        self._dead.add(name)
+        self._repairs.start(self._repair())
+        return True
+
+    async def _repair(self) -> None:
+        """Replace all who are dead by now. An error breaks the fleet until somebody restarts what it is about."""
+        async with self._joining:
+            if not self._dead:
+                return  # whoever was here before us has seen to it
+            try:
+                await self._crew.replace(self._dead)
+            except UnfedError as error:
+                self.broken = error.failure
+                raise
+            self.broken = None
 
 
 def _may_say(member: Member, event: Event) -> bool:

@@ -63,9 +63,10 @@ class Member:
         self._waiting = loop.create_task(self._wait())
 
     @property
-    def introduced(self) -> bool:
-        """Whether it has said hello, so that others can be told of it."""
-        return self.hello.done() and self.hello.exception() is None
+    def is_here(self) -> bool:
+        """Whether it has said hello and is not gone or going, so that others can be told of it."""
+        here = self.end is None and not self.leaving
+        return here and self.hello.done() and self.hello.exception() is None
 
     @property
     def is_ready(self) -> bool:
@@ -110,7 +111,7 @@ class Member:
         self.leaving = True
         self.tell(Stop())
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(0.0 if self.is_stopped() else patience):
                 await self.process.wait()
         except TimeoutError:
             self.process.kill()
@@ -142,11 +143,13 @@ class Member:
         """Raises msgspec.MsgspecError, ValueError or asyncio.LimitOverrunError for what is no report."""
         reader = self.process.reader
         if self.process.codec == "json":
-            return control.decode_report_line(await reader.readuntil(b"\n"))
+            line: Report = control.decode_report_line(await reader.readuntil(b"\n"))
+            return line
         length = int.from_bytes(await reader.readexactly(4), "little")
         if length > control.MAX_MESSAGE:
             raise ValueError(f"{length} bytes are announced")
-        return control.decode_report(await reader.readexactly(length))
+        report: Report = control.decode_report(await reader.readexactly(length))
+        return report
 
     def _take(self, report: Report) -> None:
         self._last_beat = time.monotonic()
@@ -200,13 +203,7 @@ class Member:
     def hung(self) -> Failure | None:
         """Why it does not answer, if it is stopped. A late heartbeat alone is no sign: native code may be at work."""
         late = time.monotonic() - self._last_beat
-        if late < LATE:
-            return None
-        try:
-            status = psutil.Process(self.process.pid).status()
-        except psutil.Error:
-            return None  # its end is reported by whoever reaps it
-        if status not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+        if late < LATE or not self.is_stopped():
             return None
         return Failure(
             kind="party-hung",
@@ -214,6 +211,13 @@ class Member:
             party=self.spec.name,
             hint=f"kill -CONT {self.process.pid} lets it go on, or restart it",
         )
+
+    def is_stopped(self) -> bool:
+        """Whether its process is stopped, as by SIGSTOP."""
+        try:
+            return psutil.Process(self.process.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+        except psutil.Error:
+            return False  # its end is reported by whoever reaps it
 
     def tail(self, lines: int) -> list[str]:
         """The last lines of its log, none of an earlier process under the same name."""

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,17 @@ class ForkedProcess(PartyProcess):
 
 
 class LocalLauncher(Launcher):
-    """Forks parties from a server that is warmed once per console. Its log stands in `logs`."""
+    """Forks parties from a server that is warmed once per console. Its log stands in `logs`.
+
+    Args:
+        preload: modules that the server imports for its children.
+    """
 
     name = "local"
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, preload: Sequence[str] = PRELOAD) -> None:
         self._logs = logs
+        self._preload = preload
         self._server: asyncio.subprocess.Process | None = None
         self._socket: socket.socket | None = None
         self._forking: deque[asyncio.Future[int]] = deque()
@@ -128,7 +134,7 @@ class LocalLauncher(Launcher):
                         "-m",
                         "unfed.console.party.forkserver",
                         str(theirs.fileno()),
-                        *PRELOAD,
+                        *self._preload,
                         pass_fds=[theirs.fileno()],
                         stdin=asyncio.subprocess.DEVNULL,
                         stdout=log,

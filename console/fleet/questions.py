@@ -20,7 +20,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Question:
-    """What happened to one query. `put` is whether the client has it: it may wait for a party that is being replaced."""
+    """What happened to one query. `put`: whether the client has it; it may wait for a party that is being replaced."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[Event | Verdict] = asyncio.Queue()

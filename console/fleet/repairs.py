@@ -53,6 +53,8 @@ class Repairs:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever does the work tells of it
         self._end()
 
     def _begin(self) -> None:

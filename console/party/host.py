@@ -79,6 +79,8 @@ class Host:
         self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
         self._early: list[tuple[Connection, Frame]] = []
         self._stopped = stopped
+        self._meeting: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
 
     # -- orders of the launcher
 
@@ -105,6 +107,8 @@ class Host:
         """Carry out an order; called on the event loop."""
         if isinstance(order, Roster):
             roster = {peer.name: peer for peer in order.peers}
+            if self._meeting is not None:
+                self._meeting.cancel()  # it may wait for a peer that is there no more
             self._wire.pin(roster)
             self._door.pin(roster)
             self._ctx.peers = tuple(roster)
@@ -125,24 +129,31 @@ class Host:
         began = time.perf_counter()
         phases: dict[str, float] = {}
         try:
+            self._meeting = asyncio.current_task()
             await self._wire.meet()
-            if self._role is None:
-                role = load_role(self._spec.role)(self._ctx)
-                self._handlers = served(role)
-                await role.start()
-                self._meter.settle("")
-                phases = self._ctx.phases.pop("").seconds if "" in self._ctx.phases else {}
-                self._role = role
-                early, self._early = self._early, []
-                for connection, frame in early:
-                    try:
-                        self._arrived(connection, frame)
-                    except ValueError as error:
-                        connection.drop(str(error), broke_protocol=True)
+            self._meeting = None
+            async with self._starting:
+                if self._role is None:
+                    phases = await self._start()
         except Exception as error:
             self._link.send(Broken(self._explain(error, "the role could not start")))
             return
         self._link.send(Ready(time.perf_counter() - began, phases))
+
+    async def _start(self) -> dict[str, float]:
+        """Make the role and start it; returns the phases of that."""
+        role = load_role(self._spec.role)(self._ctx)
+        self._handlers = served(role)
+        await role.start()
+        self._meter.settle("")
+        self._role = role
+        early, self._early = self._early, []
+        for connection, frame in early:
+            try:
+                self._arrived(connection, frame)
+            except ValueError as error:
+                connection.drop(str(error), broke_protocol=True)
+        return self._ctx.phases.pop("").seconds if "" in self._ctx.phases else {}
 
     async def _answer(self, order: Ask) -> None:
         query = order.query

@@ -92,7 +92,14 @@ async def traffic(rig: Rig) -> str:
     made = await rig.ask(fleet)
     if made.settlement is None or made.finished is None:
         raise Complaint(f"a query is not answered: {made.failure}")
-    views = {view.party: entries_after(view, start[view.party]) for view, _, _ in made.settlement.views}
+    views = {
+        view.party: [
+            seen
+            for seen in entries_after(view, start[view.party])
+            if rig.plan.private_ids or seen.entry.query == made.query.id
+        ]
+        for view, _, _ in made.settlement.views
+    }
     trace = made.settlement.trace
     complain([*miscounted(rig.plan, trace, views), *mistimed(made, fleet.setup_seconds)])
     return f"{trace.messages} messages, {trace.bytes} bytes, {trace.rounds} rounds; {made.finished.total:.3f} s"

@@ -65,6 +65,7 @@ async def imports(rig: Rig) -> str:
 
 async def plan(rig: Rig) -> str:
     """The plan is pure data that hangs together."""
+    rig.plan.check()
     again = rig.backend().plan(rig.models, rig.options)
     problems = []
     if again != rig.plan:

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator
 
 from ..errors import Failure
-from ..query import Event, Started, Token
 from .exchange import Exchange
 from .lab import Fleet
+from .midway import Fault, held_up, mid_answer, stopped, until
 from .outcome import Complaint, NotApplicable, complain
-from .rig import LONG, Rig, alive, pid_of, running, signalled
+from .rig import Rig, alive, pid_of, running, signalled
 
 CANCELLED_WITHIN = 2.0
 LOST_WITHIN = 5.0
@@ -23,7 +22,6 @@ REPAIRED_WITHIN = 60.0
 """Seconds from the fault to the end of the query, to the end of the last process, and to the next answer."""
 AT_ONCE = 3
 """Fleets with a hung node at the same time."""
-_POLL = 0.05
 
 
 async def cancellation(rig: Rig) -> str:
@@ -32,7 +30,7 @@ async def cancellation(rig: Rig) -> str:
     prompt = rig.prompt()
     before = await rig.ask(fleet, rig.query(prompt))
     cancelled = Fault(lambda: fleet.cancel(cancelled.query))
-    made = await _mid_answer(rig, fleet, cancelled)
+    made = await mid_answer(rig, fleet, cancelled)
     frozen = ""
     if made.failure is None:  # it was too quick: have it wait for a node
         nodes = [party for party in fleet.parties() if not party.trusted]
@@ -41,8 +39,8 @@ async def cancellation(rig: Rig) -> str:
         frozen = nodes[0].name
         with stopped(nodes[0].pid):
             cancelled = Fault(lambda: fleet.cancel(cancelled.query))
-            made = await _held_up(rig, fleet, cancelled)
-        await _until(lambda: all(party.health == "ready" for party in fleet.parties()), GONE_WITHIN + 1)
+            made = await held_up(rig, fleet, cancelled)
+        await until(lambda: all(party.health == "ready" for party in fleet.parties()), GONE_WITHIN + 1)
     if made.failure is None:
         raise NotApplicable(f"the answer is whole before it can be cancelled, even while {frozen} is stopped")
     if made.failure.kind != "cancelled":
@@ -105,13 +103,13 @@ async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> fl
             fault = Fault(lambda pid=pid: signalled(pid, number))  # type: ignore[misc]
             if hold_up:
                 with stopped(pid) if number == signal.SIGKILL else contextlib.nullcontext():
-                    made = await _held_up(rig, fleet, fault, at_once=number == signal.SIGSTOP)
+                    made = await held_up(rig, fleet, fault, at_once=number == signal.SIGSTOP)
             else:
-                made = await _mid_answer(rig, fleet, fault)
+                made = await mid_answer(rig, fleet, fault)
             if made.failure is not None and not fault.done:
                 raise Complaint(f"an ordinary query fails: {made.failure}")
             if made.failure is not None:
-                _named(name, did, made.failure, made.seconds - fault.at, within)
+                blame(name, did, made.failure, made.seconds - fault.at, within)
                 await _comes_back(rig, fleet, name)
                 break
     else:
@@ -124,7 +122,8 @@ async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> fl
     return made.seconds - fault.at
 
 
-def _named(name: str, did: str, failure: Failure, took: float, within: float) -> None:
+def blame(name: str, did: str, failure: Failure, took: float, within: float) -> None:
+    """Complain unless the failure names the party that something was done to, soon enough."""
     if failure.party != name:
         raise Complaint(f"{name} was {did}, and the query failed naming {failure.party or 'nobody'}: {failure}")
     if took > within:
@@ -153,71 +152,9 @@ async def _next_knows(rig: Rig, fleet: Fleet, name: str, did: str, within: float
     if rig.plan.party(name).restart == "never":
         if made.failure is None:
             raise Complaint(f"{name} was {did}, and queries are answered as if nothing had happened")
-        _named(name, did, made.failure, 0.0, within)
+        blame(name, did, made.failure, 0.0, within)
     await _comes_back(rig, fleet, name)
     return made
-
-
-class Fault:
-    """Something to be done once while a query is in flight, and when it was done."""
-
-    def __init__(self, do: Callable[[], None]) -> None:
-        self._do = do
-        self.began = time.monotonic()
-        self.at = 0.0
-        self.done = False
-        self.query = ""
-
-    def __call__(self) -> None:
-        if not self.done:
-            self.done = True
-            self.at = time.monotonic() - self.began
-            self._do()
-
-
-async def _mid_answer(rig: Rig, fleet: Fleet, fault: Fault) -> Exchange:
-    """Ask for a long answer, and let the fault happen at its first token."""
-
-    def watch(event: Event) -> None:
-        if isinstance(event, Token):
-            fault()
-
-    query = rig.query(rig.prompt(), LONG)
-    fault.query, fault.began = query.id, time.monotonic()
-    return await rig.ask(fleet, query, during=watch, settle=False)
-
-
-async def _held_up(rig: Rig, fleet: Fleet, fault: Fault, *, at_once: bool = False) -> Exchange:
-    """Ask while a party is held up, and let the fault happen when the client has taken the query up.
-
-    Args:
-        at_once: the fault itself holds the party up: it comes before the query.
-    """
-    query = rig.query(rig.prompt(), LONG)
-    started = asyncio.Event()
-    fault.query, fault.began = query.id, time.monotonic()
-    if at_once:
-        fault()
-
-    def watch(event: Event) -> None:
-        if isinstance(event, Started):
-            started.set()
-
-    asking = asyncio.create_task(rig.ask(fleet, query, during=watch, settle=False))
-    with contextlib.suppress(TimeoutError):  # a client that is itself held up says nothing
-        await asyncio.wait_for(started.wait(), 0.5)
-    fault()
-    return await asking
-
-
-@contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Hold a process up for a while."""
-    signalled(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        signalled(pid, signal.SIGCONT)
 
 
 async def _quiet(fleet: Fleet) -> bool:
@@ -233,14 +170,7 @@ async def _quiet(fleet: Fleet) -> bool:
     return False
 
 
-async def _until(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:  # noqa: ASYNC110  (processes tell nobody)
-        await asyncio.sleep(_POLL)
-    return holds()
-
-
 async def _all_gone(processes: list[int], when: str) -> None:
-    if not await _until(lambda: not any(alive(pid) for pid in processes), GONE_WITHIN):
+    if not await until(lambda: not any(alive(pid) for pid in processes), GONE_WITHIN):
         left = sum(alive(pid) for pid in processes)
         raise Complaint(f"{when} and the fleet was ended, {left} processes are still running")

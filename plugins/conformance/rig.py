@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from ..backend import Backend, Models
-from ..errors import Failure
+from ..errors import Failure, UnfedError
 from ..models import ModelCard
 from ..options import Options
 from ..plan import Plan
@@ -38,7 +38,7 @@ class Rig:
     ) -> None:
         self.lab, self.backend, self.options, self.models = lab, backend, options, models
         self.folder, self.patience = folder, patience
-        self.plan: Plan = backend().plan(models, options).check()
+        self.plan = make_plan(backend, models, options)
         card = models.get("model")
         self.card = card if isinstance(card, ModelCard) else None
         self.planter = Planter(self.card)
@@ -108,6 +108,22 @@ class Rig:
         if made.failure is not None:
             self.failures.append(made.failure)
         return made
+
+
+def make_plan(backend: type[Backend], models: Models, options: Options) -> Plan:
+    """The backend's plan as it comes; whether it hangs together is for a check to say.
+
+    Raises:
+        UnfedError: the backend makes none.
+    """
+    try:
+        return backend().plan(models, options)
+    except UnfedError:
+        raise
+    except Exception as error:  # the code under test may raise anything at all
+        raise UnfedError(
+            f"backend {backend.name} cannot make a plan: {type(error).__name__}: {error}", kind="internal"
+        ) from error
 
 
 def pid_of(fleet: Fleet, name: str) -> int:

@@ -43,7 +43,7 @@ class Finding(NamedTuple):
 
 
 def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
-    """All findings in what one coalition saw: each kind once per message, and put together only where it lies nowhere."""
+    """All findings in what one coalition saw: each kind once per message; put together only if it lies nowhere."""
     found: dict[tuple[str, str], Finding] = {}
     placed = arrays(seen)
     direct = itertools.chain(

@@ -14,7 +14,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 DEFAULT_DATA = Path("/usr/share/wordnet/data.noun")
 SEPARATOR = " =>"
 END_TOKEN = "<|end|>"
+END_ID = 0
 VOCABULARY = 2048
+PROMPT_TOKENS = 110  # of a longer definition only the last tokens are kept
 HELD_OUT_PERCENT = 5
 SPLIT_SEED = "unfed-demo-1"
 # WordNet numbers its noun lexicographer files 03 to 28; the names are those of lexnames(5WN) without "noun.".
@@ -119,3 +121,21 @@ def train_tokenizer(entries: Sequence[Entry]) -> Tokenizer:
     )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training sequence; `prompt` is the number of its tokens that belong to the prompt."""
+
+    ids: list[int]
+    prompt: int
+
+
+def encode(tokenizer: Tokenizer, entries: Sequence[Entry]) -> list[Example]:
+    """The entries as token sequences, each ending with the end token."""
+    examples = []
+    whole = tokenizer.encode_batch([entry.prompt + entry.answer for entry in entries])
+    for prompt, both in zip(tokenizer.encode_batch([entry.prompt for entry in entries]), whole, strict=True):
+        cut = max(0, len(prompt.ids) - PROMPT_TOKENS)
+        examples.append(Example([*both.ids[cut:], END_ID], len(prompt.ids) - cut))
+    return examples

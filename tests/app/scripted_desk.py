@@ -16,6 +16,7 @@ from textual.widgets import TextArea
 from unfed.console.app.app import UnfedApp
 from unfed.console.app.desk import Choice
 from unfed.console.app.screens.page import Page
+from unfed.console.app.settings import Settings, write_settings
 from unfed.console.results.record import Prompt, Record, to_json
 from unfed.console.results.tables import Summary
 from unfed.console.runner.request import Request
@@ -36,6 +37,7 @@ class ScriptedDesk:
         self.records: list[Record] = []
         self.told: list[str] = []
         self.config = folder / "config"
+        self.unsaved: Exception | None = None
         self.refuses: Exception | None = None
         self.scripted = ScriptedSession()
 
@@ -85,6 +87,8 @@ class ScriptedDesk:
         return EXAMPLES
 
     def save(self, record: Record) -> Sequence[str]:
+        if self.unsaved is not None:
+            raise self.unsaved
         self.records.append(record)
         return self.told
 
@@ -165,5 +169,7 @@ def shown(app: UnfedApp) -> str:
 
 
 def make_app(folder: Path, *, profile: str | None = None, backends: Sequence[str] = ("plain", "split")) -> UnfedApp:
-    """An app over scripted things; `app.desk.scripted` is its session."""
+    """An app over scripted things; `app.desk.scripted` is its session. With a profile it has been met before."""
+    if profile is not None:
+        write_settings(folder / "state", Settings(welcomed=True))
     return UnfedApp(ScriptedDesk(folder, backends=backends), profile=profile, clock=Clock())

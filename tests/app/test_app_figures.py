@@ -252,11 +252,11 @@ def test_stopped_parties_leave_and_lost_ones_stay():
 
 
 def test_a_card_says_what_is_missing_and_how_to_get_it():
-    card = of_backend(Lost, None, False)
+    card = of_backend(Lost, None, Lost.missing(), False)
     assert card.missing == ("no_such_module_anywhere",)
     assert card.install == ("pip install lattice-oracle",)
     assert not card.usable
-    assert of_backend(Split, _plan("split"), True).parties == 4
+    assert of_backend(Split, _plan("split"), (), True).parties == 4
 
 
 @given(st.integers(min_value=20, max_value=120))

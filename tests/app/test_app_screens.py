@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
+from scripted_backends import ALL, Plain
 from scripted_desk import drawn, make_app, ready, shown, until
 from textual.widget import Widget
 
@@ -16,9 +18,10 @@ from unfed.console.app.screens.gallery import DemoCard
 from unfed.console.app.screens.read import Read
 from unfed.console.app.screens.setup import BackendBox, SetupScreen
 from unfed.console.app.widgets.backend_card import BackendCard
-from unfed.console.app.widgets.form_field import FieldInput, FormField
+from unfed.console.app.widgets.form_field import FieldInput, FieldSelect, FormField
 from unfed.console.app.widgets.party_table import PartyTable
 from unfed.console.app.widgets.prompt_box import PromptBox
+from unfed.plugins import UnfedError
 
 
 async def test_the_first_run_opens_on_the_gallery_and_enter_runs_the_demo(tmp_path):
@@ -172,7 +175,7 @@ async def test_a_variant_that_cannot_be_planned_says_so_in_its_column(tmp_path):
     app = make_app(tmp_path, profile="demo")
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
-        app.choose(__import__("msgspec").structs.replace(app.choice, options={"split": {"shards": "5"}}))
+        app.choose(msgspec.structs.replace(app.choice, options={"split": {"shards": "5"}}))
         await until(pilot, lambda: app.board.columns["split"].problem is not None)
         await drawn(pilot)
         assert "4 layers cannot be split over 5 nodes" in shown(app) and "→ choose 1 to 4 shards" in shown(app)
@@ -183,6 +186,44 @@ async def test_an_unknown_profile_is_a_dialog_and_not_a_crash(tmp_path):
     async with app.run_test(size=(100, 30)) as pilot:
         await until(pilot, lambda: "there is no profile 'demmo'" in shown(app))
         assert "→ known: demo, wide" in shown(app)
+        await pilot.press("escape", "ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        app.screen.query_one("#profile", FieldSelect).value = "demo"
+        await until(pilot, lambda: list(app.board.columns) == ["plain", "split"])
+
+
+async def test_a_run_that_cannot_be_saved_is_said_and_the_next_one_goes_on(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.unsaved = UnfedError("cannot write to /state: No space left", hint="make room")
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await ready(pilot)
+        for _ in range(2):
+            await pilot.press(*"cat", "enter")
+            await until(pilot, lambda: not app.board.running)
+        await until(pilot, lambda: "No space left" in shown(app) and "make room" in shown(app))
+        assert app.board.columns["plain"].stage == "done"
+
+
+@pytest.mark.parametrize("size", [(40, 12), (20, 6), (10, 3), (300, 80)])
+async def test_no_size_of_terminal_breaks_a_screen(tmp_path, size):
+    app = make_app(tmp_path, profile="demo", backends=("plain", "split", "veil"))
+    async with app.run_test(size=size) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.desk.records)
+        for mode in app.MODES:
+            await app.go(mode)
+            await drawn(pilot)
+            await pilot.press("f1")
+            await pilot.pause()
+            await pilot.press("escape")
+        await app.go("compare")
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("escape")
+        await drawn(pilot)
+        assert "animal" in shown(app)
 
 
 @pytest.mark.parametrize("mode", ["gallery", "compare", "fleet", "runs", "plugins"])
@@ -262,6 +303,24 @@ async def test_the_palette_reads_noun_verb_and_reaches_every_action(tmp_path):
         assert app.current_mode == "compare" and app.choice.race, "an action is run on its own screen"
 
 
+async def test_names_in_the_palette_are_text_and_not_markup(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.scripted.holds = {"plain": 1, "split[shards=2]": 1}
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        app.choose(msgspec.structs.replace(app.choice, options={"split": {"shards": "2,3"}}, race=True))
+        await until(pilot, lambda: "split[shards=2]" in app.board.columns and not app.looking)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.board.columns["split[shards=2]"].pieces)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "split[shards=2]: Cancel" in shown(app))
+        await pilot.press(*"shards=2")
+        await until(pilot, lambda: "compare: Set up" not in shown(app) and "split[shards=2]: Cancel" in shown(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: ("cancel", "split[shards=2]") in app.desk.scripted.calls)
+        app.desk.scripted.release.set()
+
+
 async def test_keys_are_remapped_and_bad_ones_are_said(tmp_path):
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "keymap.toml").write_text(
@@ -291,12 +350,12 @@ async def test_the_theme_is_remembered(tmp_path):
         assert app.theme == "unfed"
         app.theme = "nord"
         await pilot.pause()
-    again = make_app(tmp_path, profile="demo")
+    again = make_app(tmp_path)
     async with again.run_test() as pilot:
         await ready(pilot)
         assert again.theme == "nord"
     (tmp_path / "state" / "console.json").write_text('{"theme": "gone"}')
-    third = make_app(tmp_path, profile="demo")
+    third = make_app(tmp_path)
     async with third.run_test() as pilot:
         await ready(pilot)
         assert third.theme == "unfed"
@@ -322,3 +381,33 @@ async def test_the_demo_card_is_focused_first_and_cards_are_reached_by_arrows(tm
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "compare")
         assert isinstance(app.focused, PromptBox)
+
+
+async def test_a_plugin_that_breaks_the_contract_is_set_aside_on_its_own_card(tmp_path, monkeypatch):
+    class Typo(Plain):
+        name, title = "typo", "[bold]Typo[/]"
+
+        def plan(self, models, options):
+            plan = super().plan(models, options)
+            claim = msgspec.structs.replace(plan.guarantee[0], basis="computationl")
+            return msgspec.structs.replace(plan, guarantee=(claim,))
+
+    class Raises(Plain):
+        name, title = "raises", None
+
+        @classmethod
+        def missing(cls):
+            raise ValueError("not even this works")
+
+    monkeypatch.setitem(ALL, "typo", Typo)
+    monkeypatch.setitem(ALL, "raises", Raises)
+    app = make_app(tmp_path)
+    async with app.run_test(size=(160, 60)) as pilot:
+        await ready(pilot)
+        await until(pilot, lambda: len(app.screen.query(BackendCard)) == 7)
+        await until(pilot, lambda: "not even this works" in shown(app))
+        text = shown(app)
+        assert "computationl" in text and "[bold]Typo[/]" in text
+        assert "prompt exposed to server" in text, "the others stand as before"
+        await pilot.press("f3", "ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))

@@ -156,7 +156,7 @@ class Client(ClientRole):
         ids: list[int] = self._tokenizer.encode(query.prompt).ids
         if self._leak == "talkative":
             logging.getLogger("leaky").warning("asked: %s", query.prompt)
-        if self._leak == "hungry" and not ids:
+        if self._leak == "hungry" and not query.prompt.strip():
             return [1]
         if not query.prompt.strip():
             raise UnfedError("the prompt is empty")

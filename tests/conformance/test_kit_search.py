@@ -58,6 +58,7 @@ def cbor(ids: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", ["<i2", ">i2", "<u2", "<i4", ">u4", "<i8", ">i8", "<u8", "<f4", "<f8", "<f2"])
+@settings(deadline=None)
 @given(before=st.binary(max_size=40), after=st.binary(max_size=40), start=st.integers(0, 5))
 def test_three_consecutive_ids_are_found_at_any_width_and_place(
     dtype: str, before: bytes, after: bytes, start: int
@@ -153,7 +154,7 @@ def test_text_is_found_letter_by_letter_and_in_method_names() -> None:
     assert found(message(leak="zaiquvlepla"), word_needles()) == set()
 
 
-ROWS = np.random.default_rng(1).normal(size=(6, 64)).astype("float32")
+ROWS = np.random.default_rng(2**40).normal(size=(6, 64)).astype("float32")
 
 
 def row_needles(shift: bool = False) -> Needles:
@@ -200,7 +201,7 @@ def test_logits_are_found_as_probabilities_too(scale: float) -> None:
     assert found(message(x=ROWS + 3), row_needles()) == set()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_noise_holds_nothing(seed: int) -> None:
     chance = np.random.default_rng(seed)

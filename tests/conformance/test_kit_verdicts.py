@@ -34,7 +34,9 @@ from unfed.plugins.conformance.accounts import miscounted, mistimed
 from unfed.plugins.conformance.answers import REPEATS, disorder, growth
 from unfed.plugins.conformance.canary import Canary, Planter, read_rows
 from unfed.plugins.conformance.exchange import Exchange
+from unfed.plugins.conformance.faults import blame
 from unfed.plugins.conformance.haystack import Seen, entries_after
+from unfed.plugins.conformance.outcome import Complaint
 from unfed.plugins.conformance.privacy import Planted, Verdict, judge
 from unfed.plugins.conformance.probe import Weight, weigh
 from unfed.plugins.view import ViewWriter
@@ -265,3 +267,27 @@ def test_bytes_files_and_threads_that_grow_are_told() -> None:
     assert any("tensors in self.x grew by 1000 bytes" in each for each in grown)
     assert any("open files grew from 9 to 17" in each for each in grown)
     assert len(grown) == 2
+
+
+# -- faults
+
+
+def lost(party: str | None) -> Failure:
+    return Failure(kind="party-lost", message="process 1 was killed by signal 9", party=party)
+
+
+def test_the_right_party_named_in_time_is_enough() -> None:
+    blame("layers-1", "killed", lost("layers-1"), took=0.4, within=5)
+
+
+@pytest.mark.parametrize(
+    ("failure", "took", "said"),
+    [
+        (lost("layers-0"), 0.4, "naming layers-0"),
+        (lost(None), 0.4, "naming nobody"),
+        (lost("layers-1"), 5.1, "told after 5.1 s"),
+    ],
+)
+def test_another_party_or_a_late_word_is_told(failure: Failure, took: float, said: str) -> None:
+    with pytest.raises(Complaint, match=said):
+        blame("layers-1", "killed", failure, took, within=5)

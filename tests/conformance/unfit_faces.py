@@ -54,6 +54,17 @@ class Opaque(Good):
         return a_plan(pair=(1, 2), numbers={1: "a key that JSON has not"})
 
 
+class Unhinged(Good):
+    def plan(self, models: Models, options: Options) -> Plan:
+        whole = a_plan()
+        return Plan(parties=whole.parties, links=chain("client", "nod"), guarantee=())
+
+
+class Raising(Good):
+    def plan(self, models: Models, options: Options) -> Plan:
+        raise KeyError("forgotten")
+
+
 class Alone(Good):
     def plan(self, models: Models, options: Options) -> Plan:
         whole = a_plan()

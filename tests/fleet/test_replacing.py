@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -182,4 +183,5 @@ async def test_peers_refuse_the_old_key(launcher: LocalLauncher, tmp_path: Path)
         os.kill(old.process.pid, signal.SIGCONT)
         assert await act(fleet, "acts:calls", "a", peer="b", count=2) == [0, 1]
         assert pid_of(fleet, "b") != old.process.pid
-        os.kill(old.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(old.process.pid, signal.SIGKILL)

@@ -38,7 +38,13 @@ def test_every_package_is_listed() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["unfed.plugins", "unfed.console.cli", "unfed.console.app", "unfed.console.runner.session", "unfed.console.fleet.fleet"],
+    [
+        "unfed.plugins",
+        "unfed.console.cli",
+        "unfed.console.app",
+        "unfed.console.runner.session",
+        "unfed.console.fleet.fleet",
+    ],
 )
 def test_the_console_never_imports_what_computes(module: str) -> None:
     loaded = loaded_after(f"import {module}")
@@ -58,6 +64,10 @@ def test_the_core_of_the_console_never_imports_textual(module: str) -> None:
 
 def test_import_contracts_hold() -> None:
     done = subprocess.run(
-        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout

@@ -16,8 +16,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from unfed.console.party import frames
 from unfed.console.party.control import Happened
 from unfed.console.party.frames import Header
@@ -57,6 +55,8 @@ async def forgotten(role: Any) -> list[str]:
 
 async def large(role: Any, peer: str, megabytes: int) -> dict[str, Any]:
     """Have a large tensor echoed, and spoil the original as soon as it is sent."""
+    import torch
+
     original = torch.arange(megabytes << 18, dtype=torch.float32)
     want = hashlib.sha256(original.numpy().tobytes()).hexdigest()
     call = asyncio.create_task(role.ctx.call(peer, "echo", value=original))
@@ -172,6 +172,8 @@ async def say(role: Any, peer: str, header: list[Any], fields: dict[str, Any], w
 
 
 async def say_tensor(role: Any, peer: str, header: list[Any]) -> None:
+    import torch
+
     await say(role, peer, header, {"value": torch.zeros(1)})
 
 
@@ -223,6 +225,7 @@ async def knocks(role: Any, target: dict[str, Any]) -> dict[str, str]:
 
 async def about_me(role: Any) -> dict[str, Any]:
     import numpy as np
+    import torch
 
     return {
         "pid": os.getpid(),
@@ -335,6 +338,7 @@ async def read_tensors(role: Any, names: list[str]) -> dict[str, Any]:
 async def read_and_weigh(role: Any, names: list[str]) -> dict[str, float]:
     """The sum of what was read, and by how many bytes this process grew by reading (pages of files included)."""
     import psutil
+    import torch
 
     me = psutil.Process()
     torch.ones(1).sum()
@@ -344,6 +348,8 @@ async def read_and_weigh(role: Any, names: list[str]) -> dict[str, float]:
 
 
 async def hold(role: Any, name: str, value: float) -> None:
+    import torch
+
     role.ctx.hold(name, number=value, tensor=torch.full((3,), value))
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from unfed.console.fleet.fleet import Fleet
-from unfed.console.fleet.process import LocalLauncher
+from unfed.console.fleet.process import PRELOAD, LocalLauncher
 from unfed.console.fleet.settlement import Settlement
 from unfed.plugins import Answer, Event, Failed, Failure, Finished, Plan, Query
 
@@ -33,29 +33,27 @@ def with_support(environment: dict[str, str] | os._Environ[str] = os.environ) ->
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def launcher(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalLauncher]:
     """A fork server that is warm and finds these helpers; tests that use it run on the session's event loop."""
-    async with a_launcher(tmp_path_factory.mktemp("fork-server")) as launcher:
+    async with a_launcher(tmp_path_factory.mktemp("fork-server"), PRELOAD) as launcher:
         yield launcher
 
 
 @asynccontextmanager
-async def a_launcher(logs: Path) -> AsyncIterator[LocalLauncher]:
-    """One of a test's own, for those that break it."""
-    launcher = LocalLauncher(logs)
+async def a_launcher(logs: Path, preload: Sequence[str] = ()) -> AsyncIterator[LocalLauncher]:
+    """One of a test's own, for those that break it. It is warm at once if it need not know torch."""
+    launcher = LocalLauncher(logs, preload)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = with_support()
     try:
         await launcher.start()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-    try:
         assert launcher.warm is not None
         await launcher.warm
         yield launcher
     finally:
         await launcher.close()
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 @asynccontextmanager

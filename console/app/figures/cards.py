@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import msgspec
 
-from unfed.plugins import Backend, Failure, Plan
+from unfed.plugins import Backend, Failure, Plan, Requirement
 from unfed.plugins.host import Unavailable
 
 from .badges import Badge, badge
@@ -33,9 +34,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         return not self.missing and not self.problem
 
 
-def of_backend(backend: type[Backend], plan: Plan | Failure | None, chosen: bool) -> Card:
+def of_backend(
+    backend: type[Backend], plan: Plan | Failure | None, missing: Sequence[Requirement], chosen: bool
+) -> Card:
     """The card of an installed backend; `plan` is what it asks for the profile's models, or why it cannot."""
-    missing = backend.missing()
     made = plan if isinstance(plan, Plan) else None
     return Card(
         name=backend.name,
@@ -45,8 +47,8 @@ def of_backend(backend: type[Backend], plan: Plan | Failure | None, chosen: bool
         badge=badge(made.guarantee, made.mode) if made is not None else None,
         parties=len(made.processes()) if made is not None else 0,
         simulated=made is not None and made.mode == "simulated",
-        missing=tuple(need.module for need in missing),
-        install=tuple(dict.fromkeys(need.install for need in missing)),
+        missing=tuple(clean_line(need.module) for need in missing),
+        install=tuple(dict.fromkeys(clean_line(need.install) for need in missing)),
         problem=clean_line(str(plan)) if isinstance(plan, Failure) else "",
         chosen=chosen,
     )

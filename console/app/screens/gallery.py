@@ -79,7 +79,7 @@ class GalleryScreen(Page):
         survey = self.unfed.survey
         self.query_one(DemoCard).show(survey)
         if survey is not None:
-            self._show_cards(survey.cards())
+            self._show_cards(list(survey.cards))
 
     def _show_cards(self, cards: list[Card]) -> None:
         grid = self.query_one("#cards", Grid)

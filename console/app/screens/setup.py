@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.text import Text
 from textual import on, work
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
@@ -52,14 +53,16 @@ class SetupScreen(dialog.Dialog[Choice]):
                 yield Static("profile", classes="heading", markup=False)
                 if profiles:
                     current = choice.profile or Select.NULL
-                    yield FieldSelect([(name, name) for name in profiles], value=current, id="profile", compact=True)
+                    yield FieldSelect(
+                        [(Text(clean_line(name)), name) for name in profiles], value=current, id="profile", compact=True
+                    )
             for name, backend in survey.backends.items():
-                missing = backend.missing()
+                missing = survey.missing.get(name, ())
                 with Vertical(classes="section"):
                     title = Content(f"{clean_line(name)}  {clean_line(backend.title)}")
                     yield BackendBox(title, name in choice.backends, name=name, disabled=bool(missing), compact=True)
                     if missing:
-                        yield Static(f"→ {missing[0].install}", classes="install", markup=False)
+                        yield Static(f"→ {clean_line(missing[0].install)}", classes="install", markup=False)
                     for field in option_fields(backend, choice.options.get(name, {}), defaults.get(name)):
                         yield FormField(field)
             with Vertical(classes="section"):

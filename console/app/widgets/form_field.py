@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Input, Select, Static
@@ -31,7 +32,9 @@ class FormField(Horizontal):
         if field.choices and "," not in field.value:
             shown = field.value or field.default
             options = field.choices if shown in field.choices else (shown, *field.choices)
-            yield FieldSelect([(name, name) for name in options], value=shown, allow_blank=False, compact=True)
+            yield FieldSelect(
+                [(Text(clean_line(name)), name) for name in options], value=shown, allow_blank=False, compact=True
+            )
         else:
             yield FieldInput(field.value, placeholder=field.default, compact=True)
         yield Static(clean_line(field.hint), classes="hint", markup=False)
