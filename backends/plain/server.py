@@ -54,6 +54,7 @@ class Server(Role):
             while sampler.stopped is None:
                 scores = self._whole.step(state, step)
                 self.ctx.contribute(layer_tokens=card.layers * step.shape[1])
+                self.ctx.hold("logits", logits=scores)
                 token = sampler.take(scores)
                 step, last = torch.tensor([[token]]), sampler.stopped is not None
                 if logits:

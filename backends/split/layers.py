@@ -63,7 +63,9 @@ class Layers(Role):
         if self._after != "client":
             await self.ctx.send(self._after, "forward", hidden=self._wire.pack(hidden), start=start)
         elif self._head is not None:
-            await self.ctx.send("client", "logits", logits=self._head(hidden))
+            logits = self._head(hidden)
+            self.ctx.hold("logits", logits=logits)
+            await self.ctx.send("client", "logits", logits=logits)
         else:
             await self.ctx.send("client", "hidden", hidden=self._wire.pack(hidden[:, -1:]))
 

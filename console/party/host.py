@@ -90,16 +90,15 @@ class Host:
             port = await self._wire.listen(spec.listen, spec.port)
             channel_port = self._door.listen(spec.listen)
         except (OSError, OverflowError) as error:
-            self._link.send(
-                Broken(
-                    Failure(
-                        kind="fleet",
-                        message=f"cannot listen on {spec.listen}:{spec.port}: {getattr(error, 'strerror', error)}",
-                        party=spec.name,
-                        hint="choose another port, or 0 for any",
-                    )
-                )
+            number = getattr(error, "errno", None) or 0
+            why = os.strerror(number) if number > 0 else getattr(error, "strerror", error)
+            failure = Failure(
+                kind="fleet",
+                message=f"cannot listen on {spec.listen}:{spec.port}: {why}",
+                party=spec.name,
+                hint="choose another port, or 0 for any",
             )
+            self._link.send(Broken(failure))
             return
         self._link.send(Hello(os.getpid(), self._certificate, spec.listen, port, channel_port))
 

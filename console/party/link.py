@@ -104,18 +104,22 @@ class ControlLink:
         self._writer.join(timeout=2)
 
     def _read(self) -> None:
+        told = False
         try:
             while (order := self._stream.read()) is not None:
                 self._take(order)
-        except msgspec.MsgspecError as error:
-            self.refuse(f"no order of a launcher: {error}")
+                told = True
+            if not told:
+                self.refuse("stdin ended before there was an order")
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self.refuse(f"this is no order of a launcher: {error}")
         except OSError:
             pass
         os._exit(0)  # the launcher is gone, and so is the reason to be here: no thread may delay that
 
     def refuse(self, why: str) -> NoReturn:
         """Whoever is at the other end is no launcher: say so and end."""
-        print(f"unfed-node: {why}", file=sys.stderr, flush=True)
+        print(f"unfed-node: {why}; see docs/operate.md", file=sys.stderr, flush=True)
         os._exit(2)
 
     def _write(self) -> None:

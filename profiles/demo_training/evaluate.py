@@ -2,9 +2,9 @@
 
     python profiles/demo_training/evaluate.py --model profiles/demo/model
 
-It generates greedily for every held-out WordNet definition (never trained on), and for the prompts of a JSON Lines
-file such as profiles/demo/prompts.jsonl. A category is right when the first generated word, casefolded and without
-punctuation, equals it.
+It generates greedily for every held-out WordNet definition (never trained on), for the same definitions written as
+sentences, and for the prompts of a JSON Lines file such as profiles/demo/prompts.jsonl. A category is right when the
+first generated word, casefolded and without punctuation, equals it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,10 @@ def main() -> None:
     answers = answerer.answers([entry.prompt for entry in held_out])
     report("Held-out definitions", [entry.category for entry in held_out], answers)
     said = [entry.answer.strip() == answer.text for entry, answer in zip(held_out, answers, strict=True)]
-    print(f"\nThe whole answer, word included, was right {sum(said)} times ({sum(said) / len(said):.1%})")
+    print(f"\nThe whole answer, word included: {sum(said)} right ({sum(said) / len(said):.1%})")
+    sentences = answerer.answers([entry.as_sentence().prompt for entry in held_out])
+    hits = sum(entry.category == answer.category for entry, answer in zip(held_out, sentences, strict=True))
+    print(f"Written with a capital letter and a full stop: {hits} right ({hits / len(held_out):.1%})")
     if arguments.prompts.is_file():
         lines = [json.loads(line) for line in arguments.prompts.read_text(encoding="utf-8").splitlines() if line]
         answers = answerer.answers([line["prompt"] + SEPARATOR for line in lines])

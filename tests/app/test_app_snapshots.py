@@ -158,6 +158,7 @@ def test_help(picture, size):
     async def act(pilot):
         await pilot.press("f1")
         await until(pilot, lambda: isinstance(pilot.app.screen, Explain))
+        await until(pilot, lambda: pilot.app.screen.query_one("#keys").size.height > 10)
         await until(pilot, lambda: "prompt.older" in shown(pilot.app))
 
     assert picture(size, act, profile="demo")

@@ -110,6 +110,7 @@ async def test_a_stopped_party_is_named_and_may_go_on(fleet: Fleet) -> None:
 async def test_a_stopped_fleet_is_stopped_all_the_same(fleet: Fleet) -> None:
     pids = [state.pid for state in fleet.parties()]
     os.kill(pid_of(fleet, "a"), signal.SIGSTOP)
+    await until(lambda: psutil.Process(pid_of(fleet, "a")).status() == psutil.STATUS_STOPPED)
     began = time.monotonic()
     await fleet.stop()
     assert time.monotonic() - began < 1

@@ -267,6 +267,13 @@ async def mutter(role: Any, words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+async def chatter(role: Any, words: str) -> str:
+    """Print, and read what is there to read, as careless libraries do."""
+    print(words, flush=True)
+    os.system(f"echo {words}")
+    return sys.stdin.read()
+
+
 async def kill_me(role: Any, number: int = signal.SIGKILL, quietly: bool = False) -> None:
     if not quietly:
         await mutter(role, "about to be killed")

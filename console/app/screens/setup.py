@@ -59,7 +59,7 @@ class SetupScreen(dialog.Dialog[Choice]):
             for name, backend in survey.backends.items():
                 missing = survey.missing.get(name, ())
                 with Vertical(classes="section"):
-                    title = Content(f"{clean_line(name)}  {clean_line(backend.title)}")
+                    title = Content(f"{clean_line(name)}  {clean_line(str(backend.title))}")
                     yield BackendBox(title, name in choice.backends, name=name, disabled=bool(missing), compact=True)
                     if missing:
                         yield Static(f"→ {clean_line(missing[0].install)}", classes="install", markup=False)

@@ -1,0 +1,76 @@
+"""A whole fleet without a fork server: the same parties, cold, over JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+from puppets import plan
+from real_fleets import act, alive, ask, began, pid_of, running, state_of, until, wish, with_support
+
+from unfed.console.fleet.cold import ColdLauncher
+from unfed.console.fleet.fleet import Fleet
+from unfed.plugins import Party, UnfedError
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
+    """client – a – b, b coming back when it dies"""
+    monkeypatch.setenv("PYTHONPATH", with_support())
+    launcher = ColdLauncher(tmp_path)
+    parties = (Party("a", "puppets:Puppet", threads=2), Party("b", "puppets:Puppet", restart="on-failure"))
+    async with running(launcher, plan(*parties), tmp_path, views=tmp_path / "views") as fleet:
+        yield fleet
+    await launcher.close()
+
+
+async def test_a_cold_fleet_does_what_a_warm_one_does(fleet: Fleet, tmp_path: Path) -> None:
+    assert await act(fleet, "acts:calls", "a", peer="b", count=20) == list(range(20))
+    outcome = await ask(fleet, wish("rounds:both", "a", peer="b", sizes=[0, 100_000]))
+    assert outcome.did == [0, 100_000]
+    assert outcome.settlement.trace.messages == 4 + 4 + 1  # with the channel's opening
+    assert sum(entries for _, entries, _ in outcome.settlement.views) == 4 + 4
+    me = await act(fleet, "acts:about_me", "a")
+    assert me["title"].endswith("/a") and me["threads"] == 2 and me["stdin"] == "/dev/null"
+    assert Path(state_of(fleet, "a").log).stat().st_mode & 0o777 == 0o600
+    failed = await ask(fleet, wish("acts:fail", "a", text="XYZZY"))
+    assert failed.failure is not None and failed.failure.party == "a" and "XYZZY" not in str(failed.failure)
+
+
+async def test_a_cold_party_that_dies_is_named_and_comes_back(fleet: Fleet) -> None:
+    task = await began(fleet, wish("acts:linger_at", "a", peer="b", token=True))
+    os.kill(pid_of(fleet, "b"), signal.SIGKILL)
+    outcome = await asyncio.wait_for(task, 5)
+    assert outcome.failure is not None and (outcome.failure.kind, outcome.failure.party) == ("party-lost", "b")
+    assert await act(fleet, "acts:calls", "a", peer="b", count=2) == [0, 1]
+
+
+async def test_a_malformed_line_fails_that_party(fleet: Fleet) -> None:
+    outcome = await ask(fleet, wish("acts:misreport", "a", data=b"{nonsense\n".hex()))
+    assert outcome.failure is not None
+    assert (outcome.failure.kind, outcome.failure.party) == ("protocol", "a")
+
+
+async def test_nothing_is_left(fleet: Fleet) -> None:
+    pids = [state.pid for state in fleet.parties()]
+    os.kill(pid_of(fleet, "a"), signal.SIGSTOP)
+    await until(lambda: psutil.Process(pid_of(fleet, "a")).status() == psutil.STATUS_STOPPED)
+    await fleet.stop()
+    assert alive(pids) == []
+
+
+async def test_a_missing_module(tmp_path: Path) -> None:
+    launcher = ColdLauncher(tmp_path)
+    with pytest.raises(UnfedError) as raised:
+        async with running(launcher, plan(Party("client", "no_such_module:Role")), tmp_path):
+            pass
+    assert (raised.value.failure.kind, raised.value.failure.hint) == ("unavailable", "pip install no_such_module")
+    assert not [process for process in launcher._processes if process._process.returncode is None]
