@@ -51,7 +51,7 @@ ACTS: tuple[Act, ...] = (
         "The running parties: health, memory, traffic, logs."),
     Act("app.runs", "f5,4", "app.go('runs')", "Runs", "runs: Open",
         "Runs that were saved, and their export."),
-    Act("app.plugins", "f6,5", "app.go('plugins')", "Plugins", "plugins: Open",
+    Act("app.plugins", "f8,5", "app.go('plugins')", "Plugins", "plugins: Open",
         "What is installed, what is missing."),
     Act("app.palette", "ctrl+p", "app.command_palette", "Palette", "palette: Open",
         "Find any action by its name.", shown=True),

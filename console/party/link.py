@@ -15,7 +15,7 @@ from typing import IO, NoReturn, Protocol
 import msgspec
 
 from . import control
-from .control import BEAT, Beat, Order, Report
+from .control import BEAT, Beat, Begin, Order, Report
 
 
 class ControlStream(Protocol):
@@ -107,8 +107,10 @@ class ControlLink:
         told = False
         try:
             while (order := self._stream.read()) is not None:
-                self._take(order)
+                if not told and not isinstance(order, Begin):
+                    self.refuse(f"the first order must be 'begin', not {type(order).__name__.lower()!r}")
                 told = True
+                self._take(order)
             if not told:
                 self.refuse("stdin ended before there was an order")
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -43,8 +43,6 @@ async def _play(stream: ControlStream) -> NoReturn:
             stopped.set()
         elif isinstance(order, Begin) and not begun.done():
             begun.set_result(order.spec)
-        elif not begun.done():
-            link.refuse(f"the first order must be 'begin', not {type(order).__name__.lower()!r}")
 
     def take(order: Order) -> None:
         loop.call_soon_threadsafe(obey, order)

@@ -168,8 +168,16 @@ def shown(app: UnfedApp) -> str:
     return "\n".join(strip.text for strip in rows)
 
 
-def make_app(folder: Path, *, profile: str | None = None, backends: Sequence[str] = ("plain", "split")) -> UnfedApp:
+def make_app(
+    folder: Path,
+    *,
+    profile: str | None = None,
+    backends: Sequence[str] = ("plain", "split"),
+    config: Path | None = None,
+) -> UnfedApp:
     """An app over scripted things; `app.desk.scripted` is its session. With a profile it has been met before."""
     if profile is not None:
         write_settings(folder / "state", Settings(welcomed=True))
-    return UnfedApp(ScriptedDesk(folder, backends=backends), profile=profile, clock=Clock())
+    desk = ScriptedDesk(folder, backends=backends)
+    desk.config = config or desk.config
+    return UnfedApp(desk, profile=profile, clock=Clock())

@@ -44,7 +44,7 @@ async def main():
     async with app.run_test(size=(80, 24)) as pilot:
         await app.workers.wait_for_complete()
         await pilot.press("escape")
-        for key in ("f2", "f3", "f4", "f5", "f6"):
+        for key in ("f2", "f3", "f4", "f5", "f8"):
             await pilot.press(key)
             await pilot.pause()
         assert app.survey is not None and {{"plain", "split"}} <= set(app.survey.backends)

@@ -278,6 +278,21 @@ async def test_every_binding_of_ours_has_id_tooltip_and_keymap_entry(tmp_path):
     assert ours > 20
 
 
+async def test_every_screen_and_action_is_within_reach_while_one_types(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        assert isinstance(app.screen.focused, PromptBox)
+        within = {active.binding.id for active in app.screen.active_bindings.values()}
+        assert {act.id for act in IDS.values() if act.scope == "app"} <= within
+        assert {"compare.setup", "compare.race", "compare.example", "prompt.send"} <= within
+        for key, mode in (("f2", "gallery"), ("f4", "fleet"), ("f5", "runs"), ("f8", "plugins")):
+            await pilot.press(key)
+            await until(pilot, lambda mode=mode: app.current_mode == mode)
+            await pilot.press("f3")
+            await until(pilot, lambda: app.current_mode == "compare")
+
+
 async def test_the_palette_reads_noun_verb_and_reaches_every_action(tmp_path):
     app = make_app(tmp_path, profile="demo")
     app.desk.scripted.holds = {"plain": 1}
