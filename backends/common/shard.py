@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -26,13 +25,6 @@ class NoPositions(nn.Module):
         return self.nothing
 
 
-class Kept(nn.ModuleList):
-    """Layers that are their own slice: forward code cuts its list to the config's length anew at every step."""
-
-    def __getitem__(self, index: Any) -> Any:
-        return self if isinstance(index, slice) else super().__getitem__(index)
-
-
 class Shard:
     """Layers `first` to `last` of a model (both inclusive): hidden states in, hidden states out.
 
@@ -51,7 +43,7 @@ class Shard:
         self.first, self.last = first, last
         base = skeleton(model.card)
         config = base.config
-        kept: Any = Kept(getattr(base, family.layers)[first : last + 1])
+        kept = getattr(base, family.layers)[first : last + 1]
         setattr(base, family.layers, kept)
         setattr(base, family.embedding, nn.Identity())
         setattr(base, family.norm, nn.Identity())
@@ -75,8 +67,9 @@ class Shard:
         self.tensors = tuple(names.values())
         self.layers = len(kept)
         self._base: Any = base
-        # Without its decorators, which see to defaults and captured outputs: a tenth of a small step's time.
-        self._forward = inspect.unwrap(type(base).forward)
+        self._layers: tuple[Any, ...] = tuple(kept)
+        self._rotary: Any = getattr(base, "rotary_emb", None)
+        self._windows: bool = getattr(base, "has_sliding_layers", False)
 
     def new_cache(self) -> DynamicCache:
         """An empty KV cache for one query."""
@@ -85,8 +78,21 @@ class Shard:
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         """Run [1, t, hidden] float32, t tokens that follow those in `cache`, which grows by them."""
-        output = self._forward(self._base, inputs_embeds=hidden, past_key_values=cache, use_cache=True)
-        hidden = output.last_hidden_state
+        if hidden.shape[1] == 1 and not self._windows:
+            return self._step(hidden, cache)
+        output: torch.Tensor = self._base(inputs_embeds=hidden, past_key_values=cache, use_cache=True).last_hidden_state
+        return output
+
+    def _step(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        """Run one token as the model's forward would, whose masks and wrappings take a small model as long as a layer.
+
+        It may attend to all before it, so that no mask is needed.
+        """
+        place: dict[str, Any] = {}
+        if self._rotary is not None:
+            place["position_embeddings"] = self._rotary(hidden, torch.tensor([[cache.get_seq_length()]]))
+        for layer in self._layers:
+            hidden = layer(hidden, past_key_values=cache, use_cache=True, **place)
         return hidden
 
     def warm(self) -> None:

@@ -59,7 +59,7 @@ class UnfedApp(Running, inherit_bindings=False):
         self._state, self._config = desk.folders()
         self.settings: Settings = read_settings(self._state)
         self._user_keys: dict[str, str] = {}
-        self._closed = False
+        self._left = False
 
     # start
 
@@ -132,7 +132,7 @@ class UnfedApp(Running, inherit_bindings=False):
 
     @on(Wrong)
     def _wrong(self, message: Wrong) -> None:
-        if not self._closed:
+        if not self._left:
             self.push_screen(Trouble(message.error, message.details))
 
     def trouble(self, error: BaseException) -> None:
@@ -160,7 +160,7 @@ class UnfedApp(Running, inherit_bindings=False):
 
     @work(group="leave", exclusive=True, exit_on_error=False)
     async def _end(self, code: int) -> None:
-        await self._close()
+        await self._leave()
         self.exit(return_code=code)
 
     @work(group="leave", exclusive=True, exit_on_error=False)
@@ -178,18 +178,16 @@ class UnfedApp(Running, inherit_bindings=False):
             self.stop()
         if self._session is not None and self.board.parties:
             self.notify("Stopping every party…", timeout=CLOSING)
-        await self._close()
+        await self._leave()
         self.exit(0)
 
-    async def _close(self) -> None:
-        """End every party, once."""
-        if not self._closed:
-            self._closed = True
+    async def _leave(self) -> None:
+        """End every party, once. What does not end in time ends with this process, whose pipe all parties watch."""
+        if not self._left:
+            self._left = True
             if self._session is not None:
-                with contextlib.suppress(
-                    Exception
-                ):  # they watch the console's pipe: what is left ends with this process
+                with contextlib.suppress(Exception):
                     await asyncio.wait_for(self._session.close(), CLOSING)
 
     async def on_unmount(self) -> None:
-        await self._close()
+        await self._leave()

@@ -96,16 +96,16 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def open(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
+        return not self.reason and self._transport is not None
 
     @property
     def age(self) -> float:
         """Seconds since it was begun."""
         return time.monotonic() - self._since
 
-    async def write(self, pieces: list[bytes | memoryview], size: int) -> None:
-        """Send one frame; waits while the peer is behind. Raises ConnectionError where the connection is gone."""
-        if self._transport is None or self._transport.is_closing():
+    def write(self, pieces: list[bytes | memoryview], size: int) -> None:
+        """Send one frame, which is the peer's from now on. Raises ConnectionError where the connection is gone."""
+        if self._transport is None or self.reason or self._transport.is_closing():
             raise ConnectionError(self.reason or "the connection is closed")
         if len(pieces) == 1:
             self._transport.write(pieces[0])
@@ -113,10 +113,17 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(b"".join(pieces))
         else:
             self._transport.writelines(pieces)
-        if not self._room.is_set():
-            await self._room.wait()
-            if not self.open:
-                raise ConnectionError(self.reason or "the connection is closed")
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer is behind, so that writers should wait for `room`."""
+        return not self._room.is_set()
+
+    async def room(self) -> None:
+        """Wait until the peer has caught up. Raises ConnectionError where the connection is gone by then."""
+        await self._room.wait()
+        if self.reason:
+            raise ConnectionError(self.reason)
 
     def begin_call(self) -> tuple[int, asyncio.Future[Any]]:
         """A call's number, and the future that its reply is put into."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,11 +52,11 @@ class PartyContext:
     def query(self) -> str:
         return current_query.get()
 
-    async def call(self, peer: str, method: str, /, **fields: Any) -> Any:
-        return await self._wire.call(peer, method, fields)
+    def call(self, peer: str, method: str, /, **fields: Any) -> Coroutine[Any, Any, Any]:
+        return self._wire.call(peer, method, fields)
 
-    async def send(self, peer: str, method: str, /, **fields: Any) -> None:
-        await self._wire.tell(peer, method, fields)
+    def send(self, peer: str, method: str, /, **fields: Any) -> Coroutine[Any, Any, None]:
+        return self._wire.tell(peer, method, fields)
 
     def channel(self, peer: str, purpose: str = "rounds", /) -> BlockingChannel:
         return self._door.open(peer, purpose, current_query.get())

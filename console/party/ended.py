@@ -5,16 +5,10 @@ from __future__ import annotations
 _REMEMBERED = 4096
 
 
-class Ended:
+class Ended(dict[str, None]):
     """The ids of the last few thousand queries that ended. Any thread may look."""
 
-    def __init__(self) -> None:
-        self._ids: dict[str, None] = {}
-
     def add(self, query: str) -> None:
-        self._ids[query] = None
-        if len(self._ids) > _REMEMBERED:
-            del self._ids[next(iter(self._ids))]
-
-    def __contains__(self, query: str) -> bool:
-        return query in self._ids
+        self[query] = None
+        if len(self) > _REMEMBERED:
+            del self[next(iter(self))]

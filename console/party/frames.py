@@ -7,50 +7,30 @@ Integers are little-endian. Arrays are as the header lists them and must fill th
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+import struct
+from collections.abc import Collection
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from unfed.plugins import Array, Failure, UnfedError
 
+from .arrays import MAX_DIMENSIONS, SIZES, as_bytes, as_tensor
+
 MAX_FRAME = 256 << 20
 MAX_HEADER = 4 << 20
-MAX_DIMENSIONS = 16
 LENGTH = 4
 _ALIGN = 16
+_PADDING = bytes(_ALIGN)
 
 CALL, TELL, REPLY, FAULT, OPEN, ROUND = range(6)
 """Kinds: a call, its reply or fault, a message that wants no reply, a channel's opening, a message on a channel."""
-
-SIZES = {
-    "bool": 1,
-    "uint8": 1,
-    "int8": 1,
-    "int16": 2,
-    "uint16": 2,
-    "float16": 2,
-    "bfloat16": 2,
-    "int32": 4,
-    "uint32": 4,
-    "float32": 4,
-    "int64": 8,
-    "uint64": 8,
-    "float64": 8,
-}
-"""Element types that travel, by torch's names, with their size in bytes."""
-
 
 MAX_COUNT = 1 << 48
 MAX_NAME = 256
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Shape = Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_FRAME)], ...], msgspec.Meta(max_length=MAX_DIMENSIONS)]
-
-
-_HALVES = frozenset({"float16", "bfloat16"})
-"""Types whose elements a memoryview cannot describe."""
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -105,9 +85,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header, ext_hook=_no_extension).decode
 
 
-def encode(header: Header, arrays: Iterable[memoryview] = ()) -> list[bytes | memoryview]:
+_lengths = struct.Struct("<II")
+
+
+def encode(header: Header, arrays: Collection[memoryview] = ()) -> list[bytes | memoryview]:
     """Pieces that make up the frame when written one after the other.
 
+    Args:
+        arrays: bytes of the arrays that the header lists.
     Raises:
         UnfedError: the frame is larger than `MAX_FRAME`, or a field is of a type that does not travel.
     """
@@ -117,18 +102,18 @@ def encode(header: Header, arrays: Iterable[memoryview] = ()) -> list[bytes | me
         head = _encode(header)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise UnfedError(f"a field of {header.name!r} does not travel: {error}", kind="role") from None
-    pieces: list[bytes | memoryview] = []
     length = 4 + len(head)
+    pieces: list[bytes | memoryview] = [b""]
     for array in arrays:
         if gap := -length % _ALIGN:
-            pieces.append(bytes(gap))
+            pieces.append(_PADDING[:gap])
         pieces.append(array)
-        length += gap + array.nbytes
+        length += gap + len(array)
     if length > MAX_FRAME or len(head) > MAX_HEADER:
         raise UnfedError(
             f"a message of {length} bytes is over the limit of {MAX_FRAME}", kind="protocol", hint="send it in parts"
         )
-    pieces.insert(0, length.to_bytes(4, "little") + len(head).to_bytes(4, "little") + head)
+    pieces[0] = _lengths.pack(length, len(head)) + head
     return pieces
 
 
@@ -151,10 +136,11 @@ def decode(body: bytearray | bytes | memoryview) -> Frame:
         ValueError: anything that is not exactly a frame.
     """
     view = memoryview(body)
+    whole = len(view)
     header_length = int.from_bytes(view[:4], "little")
     end = 4 + header_length
-    if len(view) < 5 or header_length > MAX_HEADER or end > len(view):
-        raise ValueError(f"a header of {header_length} bytes in a frame of {len(view)}")
+    if whole < 5 or header_length > MAX_HEADER or end > whole:
+        raise ValueError(f"a header of {header_length} bytes in a frame of {whole}")
     try:
         header = _decode(view[4:end])
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -170,15 +156,17 @@ def decode(body: bytearray | bytes | memoryview) -> Frame:
         if size > MAX_FRAME:  # also where an extent is 0: such a shape would overflow elsewhere
             raise ValueError(f"the array {name[:32]!r} is too large")
         start = end + -end % _ALIGN
-        end = start + (0 if 0 in shape else size)
-        if end > len(view):
+        if view[end:start] != _PADDING[: start - end]:
+            raise ValueError(f"bytes between arrays that are not zero, or missing, before {name[:32]!r}")
+        end = start if 0 in shape else start + size
+        if end > whole:
             raise ValueError(f"the array {name[:32]!r} reaches beyond the frame")
         arrays[name] = view[start:end]
         if dtype == "bool" and bytes(arrays[name]).translate(None, b"\0\1"):
             raise ValueError(f"the array {name[:32]!r} holds what is neither true nor false")
-    if end != len(view):
-        raise ValueError(f"{len(view) - end} bytes that belong to nothing")
-    return Frame(header, arrays, view, LENGTH + len(view))
+    if end != whole:
+        raise ValueError(f"{whole - end} bytes that belong to nothing")
+    return Frame(header, arrays, view, LENGTH + whole)
 
 
 def pack(fields: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str, tuple[int, ...]]], list[memoryview]]:
@@ -194,38 +182,3 @@ def pack(fields: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str, t
         else:
             plain[name] = value
     return plain, about, data
-
-
-def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
-    """Element type, shape and bytes of a torch tensor or numpy array (no copy where it is contiguous)."""
-    shape = tuple(value.shape)
-    dtype = str(value.dtype).rpartition(".")[2]
-    if dtype not in SIZES or len(shape) > MAX_DIMENSIONS:
-        raise UnfedError(
-            f"an array of {len(shape)} dimensions of {dtype} does not travel",
-            kind="role",
-            hint=f"at most {MAX_DIMENSIONS} dimensions of {', '.join(SIZES)}",
-        )
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach().cpu().resolve_neg().contiguous()
-        value = (value.view(torch.uint16) if dtype in _HALVES else value).numpy()
-    else:
-        import numpy as np
-
-        value = np.ascontiguousarray(value)
-        value = value.view(np.uint16) if dtype in _HALVES else value
-    return dtype, shape, value.data.cast("B") if value.size else memoryview(b"")
-
-
-def as_tensor(dtype: str, shape: tuple[int, ...], data: memoryview) -> Any:
-    """The array as a torch tensor that shares `data`."""
-    import torch
-
-    if not data.nbytes:
-        return torch.empty(shape, dtype=getattr(torch, dtype))
-    if dtype == "bfloat16":  # which numpy, by whose way it is faster, does not know
-        return torch.frombuffer(data, dtype=torch.bfloat16).reshape(shape)
-    import numpy as np
-
-    return torch.from_numpy(np.ndarray(shape, dtype, data))

@@ -59,11 +59,11 @@ class _Field:
                 raise TypeError(f"the field {name!r} cannot be checked: {error}") from None
 
     def check(self, value: Any) -> Any:
+        if type(value) is self.kind or self.kind is Any:
+            return value
         if _is_tensor(type(value)):
             if not self._tensor:
                 raise ValueError(f"the field {self.name!r} should be {self.kind}, not a tensor")
-            return value
-        if self.kind is Any or type(value) is self.kind:
             return value
         if self._plain is None:
             raise ValueError(f"the field {self.name!r} should be a tensor")

@@ -220,7 +220,7 @@ class Host:
             failure = self._explain(error, f"{header.name} failed")
             if header.kind == CALL:
                 with contextlib.suppress(UnfedError):
-                    await self._wire.fault(connection, header, UnfedError.of(failure))
+                    self._wire.fault(connection, header, UnfedError.of(failure))
             else:
                 self._link.send(Trouble(header.query, failure))
 
@@ -239,12 +239,6 @@ class Host:
         token = current_query.set(query)
         task = asyncio.get_running_loop().create_task(work)
         current_query.reset(token)
-        self._tasks[query].add(task)
-        task.add_done_callback(lambda done: self._done(query, done))
-
-    def _done(self, query: str, task: asyncio.Task[None]) -> None:
-        tasks = self._tasks.get(query)
-        if tasks is not None:
-            tasks.discard(task)
-            if not tasks:
-                del self._tasks[query]
+        tasks = self._tasks[query]
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)

@@ -32,8 +32,7 @@ class Meter:
 
     def sending(self, query: str) -> int:
         """The depth that a message sent now carries."""
-        with self._lock:
-            return min(self._depth.get("" if self._private else query, 0) + 1, MAX_COUNT)
+        return self._depth.get("" if self._private else query, 0) + 1
 
     def sent(self, query: str, peer: str, size: int) -> None:
         with self._lock:
@@ -51,7 +50,7 @@ class Meter:
             self.bytes_in += size
             bucket = "" if self._private else query
             if depth > self._depth.get(bucket, 0) and query not in self._ended:
-                self._depth[bucket] = depth
+                self._depth[bucket] = min(depth, MAX_COUNT - 1)  # so that the next one can be sent
 
     def settle(self, query: str) -> Trace:
         """What this party sent for `query`, which is forgotten with it."""

@@ -35,12 +35,12 @@ class FrameReader:
         """
         if self._body is None:
             self._have += count
-            yield from self._cut()
-            return
+            return self._cut()
         self._filled += count
-        if self._filled == len(self._body):
-            body, self._body = self._body, None
-            yield frames.decode(body)
+        if self._filled < len(self._body):
+            return iter(())
+        body, self._body = self._body, None
+        return iter((frames.decode(body),))
 
     def _cut(self) -> Iterator[Frame]:
         """Take whole frames out of the scratch buffer; one too large for it gets a body of its own."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Set
 from typing import Any
 
-from unfed.plugins import Emulation, UnfedError
+from unfed.plugins import Emulation, Failure, UnfedError
 
 from . import frames
 from .connection import Connection
@@ -81,43 +81,53 @@ class Wire:
 
     async def tell(self, peer: str, method: str, fields: dict[str, Any]) -> None:
         connection = self.peers.open(peer) or await self.peers.connection(peer)
-        await self._send(connection, TELL, 0, method, current_query.get(), fields)
+        self._send(connection, TELL, 0, method, current_query.get(), fields)
+        if connection.full:
+            await _room(connection)
 
     async def call(self, peer: str, method: str, fields: dict[str, Any]) -> Any:
         connection = self.peers.open(peer) or await self.peers.connection(peer)
         number, reply = connection.begin_call()
         try:
-            await self._send(connection, CALL, number, method, current_query.get(), fields)
+            self._send(connection, CALL, number, method, current_query.get(), fields)
+            if connection.full:
+                await _room(connection)
             return await reply
         finally:
             connection.end_call(number)
 
     async def answer(self, connection: Connection, to: Header, value: Any) -> None:
         """Reply to the call whose header is `to`."""
-        fields = value if isinstance(value, dict) else {"": value}
-        await self._send(connection, REPLY, to.id, to.name, to.query, fields)
+        self._send(connection, REPLY, to.id, to.name, to.query, value if isinstance(value, dict) else {"": value})
+        if connection.full:
+            await _room(connection)
 
-    async def fault(self, connection: Connection, to: Header, error: UnfedError) -> None:
-        header = Header(
-            FAULT, to.id, to.name, to.query, self._meter.sending(to.query), self._now(), {}, (), error.failure
-        )
-        await self._write(connection, header, [], to.query)
+    def fault(self, connection: Connection, to: Header, error: UnfedError) -> None:
+        """Reply that the call whose header is `to` has failed."""
+        self._send(connection, FAULT, to.id, to.name, to.query, {}, error.failure)
 
-    async def _send(
-        self, connection: Connection, kind: Any, number: int, name: str, query: str, fields: dict[str, Any]
+    def _send(
+        self,
+        connection: Connection,
+        kind: int,
+        number: int,
+        name: str,
+        query: str,
+        fields: dict[str, Any],
+        failure: Failure | None = None,
     ) -> None:
+        """Raises UnfedError where the connection is gone, or a field does not travel."""
         plain, about, data = frames.pack(fields)
         shown = "" if self._private else query
-        header = Header(kind, number, name, shown, self._meter.sending(query), self._now(), plain, tuple(about))
-        await self._write(connection, header, data, query)
-
-    async def _write(self, connection: Connection, header: Header, data: list[memoryview], query: str) -> None:
+        header = Header(
+            kind, number, name, shown, self._meter.sending(query), self._now(), plain, tuple(about), failure
+        )
         pieces = frames.encode(header, data)
-        size = sum(piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces)
+        size = sum(map(len, pieces))
         self._meter.sent(query, connection.peer, size)
-        connection.queries.add(header.query)
+        connection.queries.add(shown)
         try:
-            await connection.write(pieces, size)
+            connection.write(pieces, size)
         except ConnectionError as error:
             raise lost(connection.peer, str(error)) from None
 
@@ -166,6 +176,14 @@ class Wire:
             if not reply.done():
                 reply.set_exception(error)
                 reply.exception()  # its caller may have left meanwhile
+
+
+async def _room(connection: Connection) -> None:
+    """Wait while the peer is behind."""
+    try:
+        await connection.room()
+    except ConnectionError as error:
+        raise lost(connection.peer, str(error)) from None
 
 
 def _resolve(connection: Connection, frame: Frame) -> None:

@@ -91,6 +91,20 @@ async def test_escape_stops_everything_and_keeps_what_was_answered(tmp_path):
         assert app.desk.records[0].status == "interrupted"
 
 
+async def test_ctrl_c_in_the_prompt_box_copies_what_is_selected_and_else_stops_the_run(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    app.desk.scripted.holds = {"plain": 1}
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        await pilot.press(*"cat", "enter")
+        await until(pilot, lambda: app.board.columns["plain"].pieces)
+        await pilot.press(*"next", "f7", "ctrl+c")  # f7 selects all
+        assert app.clipboard == "next" and app.board.running
+        await pilot.press("right", "ctrl+c")
+        await until(pilot, lambda: not app.board.running)
+        assert ("interrupt",) in app.desk.scripted.calls
+
+
 async def test_a_lost_party_fails_its_column_with_name_and_hint(tmp_path):
     app = make_app(tmp_path, profile="demo")
     app.desk.scripted.holds = {"split": 2}

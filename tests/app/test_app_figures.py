@@ -18,7 +18,17 @@ from unfed.console.app.figures.parties import ordered, row, summary
 from unfed.console.app.figures.text import clean, clean_line, length, names
 from unfed.console.app.history import History
 from unfed.console.fleet.state import PartyState
-from unfed.console.results.record import AnswerInfo, Fidelity, Result, Seconds, Traffic, Utility
+from unfed.console.results.record import (
+    AnswerInfo,
+    AuditEntry,
+    Fidelity,
+    Result,
+    RewardSplit,
+    Seconds,
+    Traffic,
+    Utility,
+    ViewInfo,
+)
 from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
 from unfed.plugins import Claim, Failed, Failure, Phase, Started, Token
 
@@ -119,6 +129,8 @@ def test_a_simulated_promise_never_looks_like_a_real_one():
     assert "simulated" in simulated.words
     lines = promises.lines(guarantee, 60, "simulated")
     assert lines[0][0] == ("≈ prompt", "poor")
+    column = _column("veil")
+    assert {tone for line in facts.figures(column, 0.0, 70) for text, tone in line if text.strip()} == {"dim", "poor"}
 
 
 def test_the_same_claim_against_many_coalitions_is_said_once():
@@ -197,6 +209,16 @@ def test_a_failed_result_shows_no_figure_that_was_not_measured():
     told = "\n".join("".join(text for text, _ in line) for line in facts.figures(column, 0.0, 40, "animal"))
     assert "0" not in told
     assert "animal" not in told
+
+
+def test_a_scheme_that_failed_and_an_attack_that_is_missing_say_why():
+    column = _done()
+    column.result.rewards = [RewardSplit(scheme="work", shares={}, reason="ValueError: no work")]
+    column.result.views = [ViewInfo(party="layers-0", path="x", query="q", entries=2, bytes=2048)]
+    column.result.audit = [AuditEntry(party="layers-0", reason="no attack available"), AuditEntry(party="layers-1")]
+    told = "\n".join("".join(text for text, _ in line) for line in facts.below(column, 70))
+    assert "work  ValueError: no work" in told
+    assert "no attack available" in told and "2.05 kB" in told
 
 
 def test_columns_share_their_rows():

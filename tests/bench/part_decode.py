@@ -152,7 +152,9 @@ async def _random(folder: Path) -> Path:
     """Made in a process of its own: the bench's imports no torch."""
     path = folder / "random"
     code = "import sys; from pathlib import Path; import random_models as m; m.save_llama_100m(Path(sys.argv[1]))"
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path), cwd=HERE.parent / "support")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(path), cwd=HERE.parent / "support", start_new_session=True
+    )
     try:
         if status := await process.wait():
             raise RuntimeError(f"the random model could not be made (status {status})")

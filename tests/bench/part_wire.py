@@ -87,6 +87,10 @@ async def _size(
                             against=against,
                             unit=unit,
                             bars=bars,
-                            notes={"bytes_each_way": size, "trips_per_block": trips},
+                            notes={
+                                "bytes_each_way": size,
+                                "trips_per_block": trips,
+                                "payload": "tensor; gRPC: bytes",
+                            },
                         )
                     )

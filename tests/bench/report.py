@@ -38,6 +38,7 @@ class Report:
         self._out = out
         self._parts = list(parts)
         self._began = _now()
+        self._load = os.getloadavg()[0]
 
     def add(self, row: Row) -> None:
         self.rows.append(row)
@@ -60,11 +61,18 @@ class Report:
             "finished": _now(),
             "command": sys.argv,
             "parts": self._parts,
-            "machine": machine(),
+            "machine": machine() | {"load_before": self._load},
             "versions": versions(),
             "failed": self.failed,
             "rows": msgspec.to_builtins(self.rows),
         }
+
+    def busy(self) -> str:
+        """A warning where something else was at work when the bench began; empty otherwise."""
+        cores = os.cpu_count() or 1
+        if self._load < cores / 2:
+            return ""
+        return f"other work kept the machine busy (load {self._load:.1f} on {cores} cores before we began)"
 
     def write(self, *, partial: bool) -> None:
         """Replace the file as a whole, so that it is never half written."""
@@ -74,7 +82,7 @@ class Report:
         draft.replace(self._out)
 
 
-def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: bool) -> str:
+def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: bool, warning: str = "") -> str:
     """The rows for a terminal, and below them in a sentence how many bars were met."""
     head = ("", "against", "ours", "peer", "unit", "ratio", "runs", "max error", "bar")
     cells = [head] + [
@@ -111,6 +119,8 @@ def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: boo
     )
     if partial:
         lines.append("PARTIAL: the bench was interrupted")
+    if warning:
+        lines.append(f"NOTE: {warning}")
     return "\n".join(lines)
 
 

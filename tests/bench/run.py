@@ -69,7 +69,7 @@ def conduct(report: Report, parts: Sequence[str]) -> int:
                 report.fail(part, f"{type(error).__name__}: {error}")
             report.write(partial=True)
     report.write(partial=partial)
-    print(table(report.rows, report.failed, partial=partial), flush=True)
+    print(table(report.rows, report.failed, partial=partial, warning=report.busy()), flush=True)
     return 130 if partial else 1 if report.failed else 0
 
 

@@ -71,6 +71,16 @@ def test_the_table_says_plainly_which_bars_are_missed():
     assert "PARTIAL" in text
 
 
+def test_a_busy_machine_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    for load, told in ((0.3, False), (5.2, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        report = Report(tmp_path / "b.json", ["wire"])
+        assert bool(report.busy()) is told
+        assert report.document(partial=False)["machine"]["load_before"] == load
+    assert "NOTE: load 5.2" in table([], [], partial=False, warning="load 5.2")
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "0"), (1234.5, "1234"), (142.4, "142"), (18.52, "18.5"), (1.25, "1.25"), (0.0873, "0.0873")]
 )

@@ -123,9 +123,9 @@ def _tap(role: Any, peer: str) -> Iterator[tuple[list[int], list[int]]]:
     owner = connection._owner
     write, arrived = connection.write, owner.arrived
 
-    async def writing(pieces: list[Any], size: int) -> None:
+    def writing(pieces: list[Any], size: int) -> None:
         went.append(sum(memoryview(piece).nbytes for piece in pieces))
-        await write(pieces, size)
+        write(pieces, size)
 
     def arriving(source: Any, frame: Any) -> None:
         if source is connection:

@@ -7,7 +7,7 @@ import textwrap
 from ..columns import Column
 from . import numbers, promises
 from .grid import Cell, grid, section, table
-from .text import Line, Span, Tone, clean_line
+from .text import Line, Span, Tone, clean_line, hanging
 
 WIDE = 64
 """From this width on, figures stand in three groups instead of two."""
@@ -69,6 +69,8 @@ def shortest(reason: str | None) -> str:
 def figures(column: Column, now: float, width: int, label: str | None = None, *, reference: bool = False) -> list[Line]:
     """All figures as a grid: three groups where there is room, else two with fidelity below."""
     cost, wire, faith = times(column, now), traffic(column), quality(column, label, reference)
+    if column.mode == "simulated":  # nothing of it is drawn like a figure that was measured on the real thing
+        cost, wire, faith = ([(name, value, "poor") for name, value, _ in group] for group in (cost, wire, faith))
     if width >= WIDE:
         wide = [(WIDE_WORDS.get(name, name), value, tone) for name, value, tone in faith]
         return grid((cost, wire, wide), width)
@@ -93,7 +95,12 @@ def shares(column: Column, width: int) -> list[Line]:
         rows.append([(clean_line(name), "plain"), (seen[0], "dim"), *earned])
         empty: Span = ("", "plain")
         rows += [[empty, (more, "dim"), *[empty] * len(rewards)] for more in seen[1:]]
-    return table(["node", "sees", *(clean_line(split.scheme) for split in rewards)], rows, width)
+    lines = table(["node", "sees", *(clean_line(split.scheme) for split in rewards)], rows, width)
+    for split in rewards:
+        if split.reason:  # a scheme that failed says why
+            head = clean_line(split.scheme)
+            lines += hanging((head, "poor"), clean_line(split.reason), "plain", width, len(head) + 2)
+    return lines
 
 
 def links(column: Column, width: int) -> list[Line]:
@@ -120,6 +127,23 @@ def phases(column: Column, width: int) -> list[Line]:
     return table(["phase", "time"], rows, width, grow=0) if rows else []
 
 
+def audit(column: Column, width: int) -> list[Line]:
+    """What was recorded at each party, and what an attack on it gave; a missing attack is said, not left out."""
+    result = column.result
+    if result is None or not (result.audit or result.views):
+        return []
+    sizes = {view.party: numbers.size(view.bytes) for view in result.views}
+    tried = {entry.party: entry for entry in result.audit}
+    rows: list[list[Span]] = []
+    for party in dict.fromkeys([*sizes, *tried]):
+        entry = tried.get(party)
+        told = clean_line((entry.attack or entry.reason or "") if entry is not None else "yours: not attacked")
+        recovered = numbers.percent(entry.token_recovery if entry is not None else None)
+        size: Span = (sizes.get(party, numbers.NOTHING), "plain")
+        rows.append([(clean_line(party), "plain"), (told, "dim"), size, (recovered, "plain")])
+    return table(["party", "attack", "view", "tokens"], rows, width)
+
+
 def below(column: Column, width: int) -> list[Line]:
     """Everything that scrolls below the figures, section by section."""
     out: list[Line] = []
@@ -130,6 +154,8 @@ def below(column: Column, width: int) -> list[Line]:
         out += [(), section(title, width), *rows]
     if rows := links(column, width):
         out += [(), section("on the wire (without TLS)", width), *rows]
+    if rows := audit(column, width):
+        out += [(), section("recorded and attacked", width), *rows]
     if rows := phases(column, width):
         out += [(), section("phases", width), *rows]
     return out

@@ -30,10 +30,15 @@ class Dialog(ModalScreen[Answer]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("modal", "close"), *bindings("app", "help", "quit")]
     heading: str = ""
 
+    @property
+    def hint(self) -> str:
+        """The keys that matter most, on the frame."""
+        return "esc closes"
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as box:
             box.border_title = styled([(self.heading, "strong")])
-            box.border_subtitle = styled([("esc closes", "dim")])
+            box.border_subtitle = styled([(self.hint, "dim")])
             yield from self.body()
             if buttons := list(self.buttons()):
                 with Horizontal(classes="buttons"):

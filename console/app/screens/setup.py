@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 from rich.text import Text
 from textual import on, work
@@ -18,6 +19,9 @@ from ..forms import apply, option_fields, run_fields
 from ..survey import Survey, as_failure
 from ..widgets.form_field import FieldSelect, FormField
 from . import dialog
+
+if TYPE_CHECKING:
+    from ..app import UnfedApp
 
 
 class Form(VerticalScroll):
@@ -43,6 +47,10 @@ class SetupScreen(dialog.Dialog[Choice]):
     def __init__(self, desk: Desk, survey: Survey) -> None:
         super().__init__(classes="setup")
         self._desk, self._survey = desk, survey
+
+    @property
+    def hint(self) -> str:
+        return f"{cast('UnfedApp', self.app).keys_of('setup.apply')} applies · esc closes"
 
     def body(self) -> Iterable[Widget]:
         choice, survey = self._survey.choice, self._survey
