@@ -116,6 +116,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if not self.guarantee:
             problems.append("the guarantee is empty; a claim on basis 'none' says what is not protected")
         for claim in self.guarantee:
+            try:
+                msgspec.convert(msgspec.to_builtins(claim), Claim)
+            except msgspec.ValidationError as error:
+                problems.append(f"the claim on {claim.asset} is malformed: {error}")
             problems += [
                 f"the claim on {claim.asset} names {who!r}"
                 for who in claim.against

@@ -116,12 +116,10 @@ class Running(Choosing, inherit_bindings=False):
         self.changed()
 
     def cancel(self, variant: str) -> None:
-        """Cancel one column's query."""
+        """Cancel one column's query, or have it not begin."""
         column = self.board.columns.get(variant)
         if column is None or not column.live:
             self.notify(f"{variant} has no query in flight.", severity="warning", markup=False)
-        elif column.stage in ("waiting", "starting", "ready"):
-            self.notify(f"{variant} is not asked yet; escape stops the whole run.", severity="warning", markup=False)
         else:
             self.session.cancel(variant)
 

@@ -41,7 +41,7 @@ def console(ctx: click.Context, profile: str | None) -> int | None:
         if profile is not None:
             raise click.UsageError(f"Give --profile after {ctx.invoked_subcommand}.", ctx)
         return None
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         raise click.UsageError("The console needs a terminal; see compare for runs without one.", ctx)
     import signal
 

@@ -45,6 +45,7 @@ class Run:
         self._results: dict[tuple[str, str], Result] = {}
         self._tokens: dict[tuple[str, str], list[Token] | None] = {}
         self._answered: dict[tuple[str, str], asyncio.Event] = {}
+        self._skip: set[str] = set()
         self._in_flight: dict[str, set[tuple[Fleet, str]]] = {}
         self._schemes = host.reward_schemes()
         self.interrupted = interrupted
@@ -67,7 +68,11 @@ class Run:
         async def one(variant: Variant, prompt: Prompt) -> None:
             if self.interrupted.is_set():
                 return
-            if (error := failed.get(variant.id)) is not None:
+            if variant.id in self._skip:
+                self._skip.discard(variant.id)
+                cancelled = Failure(kind="cancelled", message="the query was cancelled before it began")
+                await self._close(variant, prompt, self._blank(variant, prompt, cancelled), None)
+            elif (error := failed.get(variant.id)) is not None:
                 await self._close(variant, prompt, self._blank(variant, prompt, error.failure), None)
             else:
                 await self._ask(fleets[variant.id], variant, prompt)
@@ -104,8 +109,12 @@ class Run:
             self.cancel(variant)
 
     def cancel(self, variant: str) -> None:
-        for fleet, query in list(self._in_flight.get(variant, ())):
+        """End the queries that a variant has in flight; where it has none yet, the next one does not begin."""
+        flights = list(self._in_flight.get(variant, ()))
+        for fleet, query in flights:
             fleet.cancel(query)
+        if not flights:
+            self._skip.add(variant)
 
     async def _ask(self, fleet: Fleet, variant: Variant, prompt: Prompt) -> None:
         request = self._request
@@ -190,7 +199,7 @@ class Run:
             variant=variant.id,
             prompt_id=prompt.id,
             options=variant.settings,
-            status="failed" if error else "ok",
+            status="ok" if error is None else "cancelled" if error.kind == "cancelled" else "failed",
             error=error,
             seconds=Seconds(),
         )

@@ -194,6 +194,13 @@ async def test_cancelling_one_variant_leaves_the_rest(session: Session, model: P
     assert states == [("plain", "p1", "ok"), ("split", "p1", "cancelled"), ("plain", "p2", "ok"), ("split", "p2", "ok")]
 
 
+async def test_cancelling_a_variant_whose_turn_has_not_come_skips_it(session: Session, model: Path) -> None:
+    request = msgspec.structs.replace(await asked(model, tokens=30, texts=TEXTS[:2]), emulation=SLOW)
+    record = await session.run(request, when_streaming("plain", lambda: session.cancel("split")))
+    states = [(r.variant, r.prompt_id, r.status) for r in record.results]
+    assert states == [("plain", "p1", "ok"), ("split", "p1", "cancelled"), ("plain", "p2", "ok"), ("split", "p2", "ok")]
+
+
 async def test_audit_records_views_of_every_party(session: Session, model: Path, tmp_path: Path) -> None:
     request = msgspec.structs.replace(await asked(model, texts=TEXTS[:1]), audit=tmp_path / "views")
     record = await session.run(request, nothing)
