@@ -14,8 +14,9 @@ from unfed.plugins.host import PluginHost
 from ..results.paths import expand, private_folder, run_folder
 from ..runner.attached import AttachedFleet
 from ..runner.build import Wanted, build
+from ..runner.orders import Status, socket_path
 from ..runner.session import Session
-from ..runner.supervisor import Status, Supervisor, socket_path
+from ..runner.supervisor import Supervisor
 from .entry import INTERRUPTED, NO_FLEET, OK, tell
 from .narrate import Narrator
 from .output import emit, print_json

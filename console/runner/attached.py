@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import msgspec
-
 from unfed.plugins import UnfedError
 
 from ..results.record import Record
 from .notices import RunEnded, Watcher
-from .request import Request
-from .supervisor import (
+from .orders import (
     CancelOrder,
     FleetReport,
     Interrupt,
@@ -21,13 +18,14 @@ from .supervisor import (
     Status,
     StatusOrder,
     StopOrder,
+    decode_report,
     packed,
     socket_path,
     unpacked,
 )
+from .request import Request
 
 PATIENCE = 15.0
-_decode = msgspec.msgpack.Decoder(FleetReport).decode
 
 
 class AttachedFleet:
@@ -116,5 +114,5 @@ class AttachedFleet:
         data = await unpacked(self._reader)
         if data is None:
             raise UnfedError(f"the fleet {self.name!r} ended", kind="fleet", hint="look at the terminal it ran in")
-        report: FleetReport = _decode(data)
+        report: FleetReport = decode_report(data)
         return report
