@@ -119,7 +119,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 msgspec.convert(msgspec.to_builtins(claim), Claim)
             except msgspec.ValidationError as error:
-                problems.append(f"the claim on {claim.asset} is malformed: {error}")
+                raise UnfedError(f"claim on {claim.asset}: {error}", kind="internal") from error
             problems += [
                 f"the claim on {claim.asset} names {who!r}"
                 for who in claim.against
