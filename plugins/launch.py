@@ -62,6 +62,8 @@ class PartyProcess(ABC):
     log: Path | None
     note: str = ""
     """What its launcher knows of its end besides the status."""
+    local: bool = True
+    """Whether `pid` is one of this host, so that the process can be looked at."""
 
     @abstractmethod
     async def wait(self) -> int:

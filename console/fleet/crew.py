@@ -22,7 +22,8 @@ from unfed.plugins import (
 from unfed.plugins.backend import Models
 
 from ..party.control import Meet, Report, Roster
-from .member import Member, log_path, peer_of
+from .logs import log_path
+from .member import Member, peer_of
 from .state import Health, PartyState
 from .steps import all_take
 

@@ -190,7 +190,9 @@ class Fleet:
         for member in self._members.values():
             if member.state.health in ("lost", "hung", "stopped"):
                 kind: Kind = "party-hung" if member.state.health == "hung" else "party-lost"
-                return Failure(kind=kind, message=member.state.note, party=member.spec.name, hint=member.last_words())
+                return Failure(
+                    kind=kind, message=member.state.note, party=member.spec.name, hint=member.log.last_words()
+                )
         return None if self._members else Failure(kind="fleet", message="the fleet has not been started")
 
     def _too_late(self, timeout: float) -> Failure:
@@ -212,7 +214,7 @@ class Fleet:
 
     def log_tail(self, name: str, lines: int) -> list[str]:
         member = self._members.get(name)
-        return member.tail(lines) if member else []
+        return member.log.tail(lines) if member else []
 
     def kill(self, name: str) -> None:
         """Kill a party's process, as a fault would."""
@@ -239,6 +241,8 @@ class Fleet:
         if member.leaving:
             return
         was = member.state.health
+        if was == "lost":
+            return  # we ended it ourselves, for a reason that is known
         self._crew.set_health(member, "lost", failure.message)
         self._fail_all(failure)
         if not self._up or was in ("starting", "restarting"):

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +15,7 @@ from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
 
 from ..party import control
 from ..party.control import Beat, Begin, Broken, Hello, Order, Peer, Pinned, Ready, Report, Settled, Stop
+from .logs import PartyLog
 from .state import PartyState
 
 T = TypeVar("T")
@@ -56,7 +55,7 @@ class Member:
         self.end: Failure | None = None
         self._heard, self._ended = heard, ended
         self._last_beat = time.monotonic()
-        self._log_start = log_start
+        self.log = PartyLog(process.log, log_start)
         self._offence: Failure | None = None
         state.pid = process.pid
         self._reading = loop.create_task(self._read())
@@ -133,7 +132,7 @@ class Member:
                         kind="protocol",
                         message=f"it sent its launcher what is no report: {error}",
                         party=self.spec.name,
-                        hint=self.last_words(),
+                        hint=self.log.last_words(),
                     )
                     self.process.kill()
                     return
@@ -197,7 +196,7 @@ class Member:
             kind="party-lost",
             message=f"process {self.process.pid} {how}{note}",
             party=self.spec.name,
-            hint=self.last_words(),
+            hint=self.log.last_words(),
         )
 
     def hung(self) -> Failure | None:
@@ -213,27 +212,13 @@ class Member:
         )
 
     def is_stopped(self) -> bool:
-        """Whether its process is stopped, as by SIGSTOP."""
+        """Whether its process is seen to be stopped, as by SIGSTOP."""
+        if not self.process.local:
+            return False
         try:
             return psutil.Process(self.process.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
         except psutil.Error:
             return False  # its end is reported by whoever reaps it
-
-    def tail(self, lines: int) -> list[str]:
-        """The last lines of its log, none of an earlier process under the same name."""
-        if self.process.log is None:
-            return []
-        try:
-            with self.process.log.open("rb") as file:
-                file.seek(max(self._log_start, file.seek(0, 2) - 256 * lines))
-                return file.read().decode(errors="replace").splitlines()[-lines:]
-        except OSError:
-            return []
-
-    def last_words(self) -> str:
-        said = [line.strip() for line in self.tail(20) if line.strip()]
-        where = f"log: {self.process.log}"
-        return f"its last words were: {said[-1][:200]}; {where}" if said else f"it said nothing; {where}"
 
 
 def _resolve(future: asyncio.Future[T], value: T) -> None:
@@ -244,13 +229,3 @@ def _resolve(future: asyncio.Future[T], value: T) -> None:
 def peer_of(name: str, hello: Hello, *, dial: bool) -> Peer:
     """The roster's line for a member that has said hello."""
     return Peer(name, hello.host, hello.port, hello.channel_port, hello.certificate, dial)
-
-
-def log_path(folder: Path, variant: str, name: str) -> Path:
-    return folder / f"{file_name(variant)}.{file_name(name)}.log"
-
-
-def file_name(text: str) -> str:
-    """`text` as a file's name: kept as it is where it can be, and otherwise made safe, short and still distinct."""
-    safe = "".join(c if c.isalnum() or c in "-_.=,[]" else "_" for c in text)[:80]
-    return safe if safe == text and safe.strip(".") else f"{safe}-{sha256(text.encode()).hexdigest()[:8]}"

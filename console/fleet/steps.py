@@ -31,5 +31,5 @@ async def all_take(
     for future in late:
         slow = waiting[future]
         raise UnfedError(
-            f"it did not {what} within {seconds:g} s", kind="fleet", party=slow.spec.name, hint=slow.last_words()
+            f"it did not {what} within {seconds:g} s", kind="fleet", party=slow.spec.name, hint=slow.log.last_words()
         )

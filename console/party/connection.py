@@ -84,11 +84,13 @@ class Connection(asyncio.BufferedProtocol):
         return self._reader.buffer()
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self.dropped:
+            return
         try:
             for frame in self._reader.filled(nbytes):
                 self._owner.arrived(self, frame)
-                if self.reason:
-                    return  # it was dropped for what this frame holds
+                if self.dropped:
+                    return  # for what this frame holds
         except ValueError as error:
             self.drop(str(error), broke_protocol=True)
 

@@ -9,8 +9,8 @@ import psutil
 from .control import Beat
 from .meter import Meter
 
-_PSS_EVERY = 4
-"""Beats between two readings of the proportional set size, which walks the page tables."""
+_PSS_EVERY, _PSS_FIRST = 8, 1
+"""Beats between two readings of the proportional set size, which walks the page tables; not while starting up."""
 
 
 class Figures:
@@ -27,7 +27,7 @@ class Figures:
         now, cpu = time.monotonic(), self._cpu()
         before, before_cpu = self._last
         self._last = (now, cpu)
-        if self._beats % _PSS_EVERY == 0:
+        if self._beats % _PSS_EVERY == _PSS_FIRST:
             self._pss = self._process.memory_full_info().pss
         self._beats += 1
         return Beat(

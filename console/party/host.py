@@ -47,6 +47,8 @@ from .wire import Wire, current_query
 
 _TO_END = 1.0
 """Seconds that a cancelled task of a query has to end before the query is forgotten."""
+_EARLY = 4096
+"""Messages that may arrive before the role is ready for them."""
 
 
 class Host:
@@ -117,7 +119,7 @@ class Host:
         elif isinstance(order, Ask):
             self._spawn(order.query.id, self._answer(order))
         elif isinstance(order, Cancel):
-            for task in self._tasks.get(order.query, ()):
+            for task in list(self._tasks.get(order.query, ())):
                 task.cancel()
         elif isinstance(order, Settle):
             self._spawn("", self._settle(order.query))
@@ -204,6 +206,8 @@ class Host:
         if header.query in self._ended:
             return
         if self._role is None:
+            if len(self._early) >= _EARLY:
+                raise ValueError(f"more than {_EARLY} messages before this party was ready")
             self._early.append((connection, frame))  # its sender was ready before us
             return
         if (handler := self._handlers.get(header.name)) is None:

@@ -10,7 +10,7 @@ from unfed.plugins import Launcher, UnfedError
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
-from ..fleet.member import file_name
+from ..fleet.logs import file_name
 from ..fleet.process import LocalLauncher
 from ..fleet.state import PartyState
 from ..results.record import Record

@@ -37,7 +37,7 @@ PROMPTS = (
     "someone who studies the stars",
 )
 
-MODELS = (("random Llama of 100M", 0.90, 32, 12), ("demo model", 0.5, 64, 24))
+MODELS = (("random Llama of 100M", 0.90, 32, 16), ("demo model", 0.5, 64, 24))
 """What it is called, the bar of split against plain, tokens per answer, rounds."""
 
 

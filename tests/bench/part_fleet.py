@@ -107,4 +107,4 @@ async def _end(processes: list[asyncio.subprocess.Process]) -> None:
 
 def _weight() -> float:
     """PSS in MB of all that this process started, the fork server included: pages that several share count once."""
-    return sum(each.memory_full_info().pss for each in psutil.Process().children(recursive=True)) / 1e6
+    return float(sum(each.memory_full_info().pss for each in psutil.Process().children(recursive=True))) / 1e6

@@ -14,9 +14,10 @@ import pytest_asyncio
 from puppets import plan
 from real_fleets import act, alive, ask, began, pid_of, running, state_of, until, wish, with_support
 
-from unfed.console.fleet.cold import ColdLauncher
+from unfed.console.fleet import crew
+from unfed.console.fleet.cold import ColdLauncher, ColdProcess
 from unfed.console.fleet.fleet import Fleet
-from unfed.plugins import Party, UnfedError
+from unfed.plugins import Party, PartyProcess, PartySpec, UnfedError
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -65,6 +66,44 @@ async def test_nothing_is_left(fleet: Fleet) -> None:
     await until(lambda: psutil.Process(pid_of(fleet, "a")).status() == psutil.STATUS_STOPPED)
     await fleet.stop()
     assert alive(pids) == []
+
+
+class Strange(ColdLauncher):
+    """Starts something else that is no party at all."""
+
+    command: tuple[str, ...] = ()
+
+    async def launch(self, spec: PartySpec, log: Path) -> PartyProcess:
+        pipe = asyncio.subprocess.PIPE
+        with log.open("ab") as stderr:
+            process = await asyncio.create_subprocess_exec(*self.command, stdin=pipe, stdout=pipe, stderr=stderr)
+        self._processes.append(ColdProcess(process, log))
+        return self._processes[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (("sleep", "60"), "it did not say hello within 0.5 s"),
+        (("echo", "hello"), "what is no report"),
+        (("sh", "-c", "echo out of memory >&2; exit 7"), "ended with status 7"),
+        (("true",), "ended with status 0"),
+    ],
+)
+async def test_a_process_that_is_no_party(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.setattr(crew, "HELLO_WITHIN", 0.5)
+    launcher = Strange(tmp_path)
+    launcher.command = command
+    with pytest.raises(UnfedError) as raised:
+        async with running(launcher, plan("a"), tmp_path):
+            pass
+    failure = raised.value.failure
+    assert failure.kind == "fleet" and failure.party in ("client", "a") and reason in failure.message
+    if command[0] == "sh":
+        assert "out of memory" in (failure.hint or "")
+    assert alive([process.pid for process in launcher._processes]) == []
 
 
 async def test_a_missing_module(tmp_path: Path) -> None:

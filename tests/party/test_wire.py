@@ -31,7 +31,7 @@ async def test_many_calls_at_once(fleet: Fleet) -> None:
 
 async def test_messages_to_one_peer_arrive_in_order(fleet: Fleet) -> None:
     async def tell(key: str) -> None:
-        await act(fleet, "acts:tells", peer="a", count=300, key=key)
+        await act(fleet, "acts:tells", peer="a", count=300, key=key, wait=True)
 
     await asyncio.gather(tell("one"), tell("two"))
     for key in ("one", "two"):

@@ -40,9 +40,12 @@ async def calls(role: Any, peer: str, count: int, pause: float = 0.0) -> list[in
     return list(await asyncio.gather(*(one(number) for number in range(count))))
 
 
-async def tells(role: Any, peer: str, count: int, key: str) -> None:
+async def tells(role: Any, peer: str, count: int, key: str, wait: bool = False) -> None:
+    """So many messages; with `wait`, until they have been taken, for what comes after the query is dropped."""
     for number in range(count):
         await role.ctx.send(peer, "note", key=key, value=number)
+    if wait:
+        await role.ctx.call(peer, "echo", value=None)
 
 
 async def kept(role: Any, key: str) -> list[Any]:
