@@ -88,7 +88,7 @@ async def test_a_party_that_cannot_start_again(launcher: LocalLauncher, tmp_path
         outcome = await ask(fleet, wish("acts:nothing"))
         assert outcome.failure is not None and outcome.failure.party == "a"
         assert "ValueError" in outcome.failure.message
-        assert state_of(fleet, "a").health == "lost"
+        await until(lambda: state_of(fleet, "a").health == "lost", 10)
         await until(lambda: alive([pid_of(fleet, "a")]) == [])
 
 
