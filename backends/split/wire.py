@@ -56,4 +56,4 @@ class Hidden:
                 kind="protocol",
                 party=sender,
             )
-        return hidden.float()
+        return hidden if self._dtype is torch.float32 else hidden.float()

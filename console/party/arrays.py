@@ -29,7 +29,6 @@ SIZES = {
 }
 """Element types that travel, by torch's names, with their size in bytes."""
 
-_NUMPY = {name: np.dtype(name) for name in SIZES if name != "bfloat16"}
 _HALVES = frozenset({"float16", "bfloat16"})
 """Types whose elements a memoryview cannot describe."""
 
@@ -48,20 +47,23 @@ def as_bytes(value: Any) -> tuple[str, tuple[int, ...], memoryview]:
             kind="role",
             hint=f"at most {MAX_DIMENSIONS} dimensions of {', '.join(SIZES)}",
         )
+    try:  # what most are: few calls, for after a model's layers each costs as long as a short message
+        array = value if isinstance(value, np.ndarray) else value.numpy()
+        return dtype, shape, array.data.cast("B")
+    except (AttributeError, RuntimeError, TypeError, ValueError):  # a scalar, not contiguous, a half type, gradients …
+        return dtype, shape, _gathered(value, dtype)
+
+
+def _gathered(value: Any, dtype: str) -> memoryview:
+    """The bytes of an array that cannot be taken as it lies."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
-        if value.requires_grad:
-            value = value.detach()
-        if not value.is_cpu:
-            value = value.cpu()
-        if value.is_neg():
-            value = value.resolve_neg()
-        value = value.contiguous()
+        value = value.detach().cpu().resolve_neg().contiguous()
         value = (value.view(torch.uint16) if dtype in _HALVES else value).numpy()
     else:
         value = np.ascontiguousarray(value)
         value = value.view(np.uint16) if dtype in _HALVES else value
-    return dtype, shape, value.data.cast("B") if value.size else memoryview(b"")
+    return value.data.cast("B") if value.size else memoryview(b"")
 
 
 @cache
@@ -72,10 +74,13 @@ def _name_of(dtype: Any) -> str:
 
 def as_tensor(dtype: str, shape: tuple[int, ...], data: memoryview) -> Any:
     """The array as a torch tensor that shares `data`."""
+    torch, kind = _torch(dtype)
+    return (torch.frombuffer(data, dtype=kind) if data.nbytes else torch.empty(0, dtype=kind)).view(shape)
+
+
+@cache
+def _torch(dtype: str) -> tuple[Any, Any]:
+    """The library, imported where tensors arrive and not before, and its name for an element type."""
     import torch
 
-    if not data.nbytes:
-        return torch.empty(shape, dtype=getattr(torch, dtype))
-    if dtype == "bfloat16":  # which numpy, by whose way it is faster, does not know
-        return torch.frombuffer(data, dtype=torch.bfloat16).reshape(shape)
-    return torch.from_numpy(np.ndarray(shape, _NUMPY[dtype], data))
+    return torch, getattr(torch, dtype)

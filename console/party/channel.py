@@ -20,6 +20,7 @@ from .emulation import SlowLink
 from .frames import ROUND, Frame, Header
 from .meter import Meter
 from .reader import FrameReader
+from .vigil import Vigil
 
 log = logging.getLogger("unfed.wire")
 
@@ -58,6 +59,7 @@ class BlockingChannel:
         self._readable, self._either = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._either.register(sock, select.POLLIN | select.POLLOUT)
+        self._vigil = Vigil()
         self._reader = FrameReader()
         self._ready: deque[tuple[float, Frame]] = deque()
         self._over: OSError | ValueError | None = None  # why nothing comes after what is ready
@@ -101,6 +103,7 @@ class BlockingChannel:
                 found = self._next(deadline)
             except (OSError, ValueError) as error:
                 raise self._fail(error) from None
+            self._vigil.came()
             self._meter.received(found.header.query, found.header.depth, found.size)
             if self._record is not None:
                 self._record(self.peer, found)
@@ -135,6 +138,7 @@ class BlockingChannel:
             if left:
                 try:
                     left = left[self._sock.send(left) :]
+                    self._vigil.went()
                     continue
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     pass
@@ -161,6 +165,11 @@ class BlockingChannel:
     def _wait(self, writing: bool, deadline: float | None) -> bool:
         """Whether anything can be done before the deadline."""
         poll = self._either if writing else self._readable
+        while time.monotonic() < self._vigil.until:
+            if poll.poll(0):
+                return True
+        if self._vigil.until:
+            self._vigil.vain()
         return bool(poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000))
 
     def _next(self, deadline: float | None) -> Frame:

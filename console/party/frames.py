@@ -66,11 +66,10 @@ class Frame(NamedTuple):
 
     def values(self) -> dict[str, Any]:
         """Fields and arrays together, arrays as torch tensors that share the frame's memory."""
-        if not self.header.arrays:
-            return dict(self.header.fields)
-        return self.header.fields | {
-            name: as_tensor(dtype, shape, self.arrays[name]) for name, dtype, shape in self.header.arrays
-        }
+        values = dict(self.header.fields)
+        for name, dtype, shape in self.header.arrays:
+            values[name] = as_tensor(dtype, shape, self.arrays[name])
+        return values
 
     def kept(self) -> dict[str, Array]:
         """The arrays as copies for the tape."""

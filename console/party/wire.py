@@ -19,6 +19,7 @@ from .frames import CALL, FAULT, REPLY, TELL, Frame, Header
 from .identity import Identity
 from .meter import Meter
 from .peers import Peers, lost
+from .vigil import LoopVigil
 
 current_query: contextvars.ContextVar[str] = contextvars.ContextVar("query", default="")
 
@@ -62,6 +63,7 @@ class Wire:
         self._deliver = deliver
         self._complain = complain
         self._record = record
+        self._vigil = LoopVigil()
         self._emulated = bool(link.delay or link.bandwidth)
         self._delays = DelayLine() if self._emulated else None
 
@@ -130,6 +132,7 @@ class Wire:
             connection.write(pieces, size)
         except ConnectionError as error:
             raise lost(connection.peer, str(error)) from None
+        self._vigil.went()
 
     def _now(self) -> float:
         return time.monotonic() if self._emulated else 0.0
@@ -152,6 +155,7 @@ class Wire:
     def _take(self, connection: Connection, frame: Frame) -> None:
         if connection.dropped:
             return
+        self._vigil.came()
         header = frame.header
         self._meter.received(header.query, header.depth, frame.size)
         if self._record is not None:
