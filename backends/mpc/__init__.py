@@ -1,0 +1,1 @@
+"""`mpc`: the whole model under multi-party computation."""

@@ -1,0 +1,1 @@
+"""Two-party computation with a dealer: the library that backends build on."""

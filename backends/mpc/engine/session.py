@@ -1,0 +1,222 @@
+"""How one program runs at every party: the dealer makes its material, the nodes prepare it, then compute.
+
+A program is a function of a `Run`: it opens shares, applies gates, and does what is linear with torch. The same
+function is run by the dealer (`Dealing`), by each node ahead of time (`Preparing`) and with its inputs (`Computing`),
+and by whoever wants to know what it will cost (`cost.predict`). Where nothing is computed, shares are tensors of
+torch's meta device: shapes without content. So no program can look at values: what it sends tells lengths alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from unfed.plugins import UnfedError
+
+from . import ring
+from .wire import Mask, Wire
+
+Exchange = Callable[[torch.Tensor], torch.Tensor]
+"""Send a flat int64 tensor to the other node and return what it sent at the same time, of the same length."""
+
+
+class Gate(Protocol):
+    """One protocol on wires. Its docstring gives what it computes, its source, and its cost."""
+
+    def deal(self, deal: Deal, *wires: Wire) -> Any:
+        """At the dealer: add what the nodes need to know of products of masks; returns a result without content."""
+        ...
+
+    def read(self, draw: Draw, *wires: Wire) -> tuple[Any, Any]:
+        """At a node: take the material out in the same order; returns it, and a result without content."""
+        ...
+
+    def ready(self, party: int, material: Any) -> Any:
+        """At a node, ahead of time: expand what came compressed."""
+        ...
+
+    def compute(self, party: int, material: Any, *wires: Wire) -> Any:
+        """At a node: the result from public values and own shares. Sends nothing."""
+        ...
+
+
+class Run(Protocol):
+    """What a program is given."""
+
+    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
+        """Put shares under fresh masks, all in one round of 8 bytes per element and direction."""
+        ...
+
+    def apply(self, gate: Gate, *wires: Wire) -> Any:
+        """A gate's result: a share, or a wire. No round."""
+        ...
+
+    def public(self, value: torch.Tensor) -> torch.Tensor:
+        """What a party adds to its share so that `value`, which all know, is added to the whole."""
+        ...
+
+
+def blank(*shape: int) -> torch.Tensor:
+    """A share or value without content."""
+    return torch.empty(shape, dtype=torch.int64, device="meta")
+
+
+class Deal:
+    """The dealer's side of a program's material. The first node's part follows from a seed but for what is common.
+
+    Attributes:
+        seeds: one for each node, to be sent with its part.
+    """
+
+    def __init__(self) -> None:
+        self.seeds = secrets.token_bytes(ring.SEED), secrets.token_bytes(ring.SEED)
+        self._streams = ring.Stream(self.seeds[0]), ring.Stream(self.seeds[1])
+        self._common: list[memoryview] = []
+        self._second: list[memoryview] = []
+
+    def mask(self, *shape: int) -> torch.Tensor:
+        """A fresh mask of which each node's seed gives its share."""
+        return self._streams[0].take(*shape) + self._streams[1].take(*shape)
+
+    def share(self, value: torch.Tensor) -> None:
+        """Share `value`: the first node's share follows from its seed, the second one's is sent."""
+        other = value - self._streams[0].take(*value.shape)
+        self._second.append(_bytes(other.contiguous().numpy()))
+
+    def roots(self, count: int) -> tuple[Any, Any]:
+        """First seeds of function keys, one for each node."""
+        return self._streams[0].roots(count), self._streams[1].roots(count)
+
+    def common(self, *arrays: Any) -> None:
+        """What both nodes are to hold."""
+        self._common += [_bytes(np.ascontiguousarray(array)) for array in arrays]
+
+    def parts(self) -> tuple[tuple[bytes, bytes, bytes], tuple[bytes, bytes, bytes]]:
+        """For each node: its seed, what both hold, and what it alone holds (nothing at the first)."""
+        common = b"".join(self._common)
+        return (self.seeds[0], common, b""), (self.seeds[1], common, b"".join(self._second))
+
+
+class Draw:
+    """A node's side of a program's material, read in the order in which it was dealt."""
+
+    def __init__(self, party: int, seed: bytes, common: bytes, own: bytes) -> None:
+        self.party = party
+        self._stream = ring.Stream(seed)
+        self._common, self._own = _Reader(common), _Reader(own)
+
+    def mask(self, *shape: int) -> torch.Tensor:
+        return self._stream.take(*shape)
+
+    def share(self, *shape: int) -> torch.Tensor:
+        if self.party == 0:
+            return self._stream.take(*shape)
+        return torch.from_numpy(self._own.take(np.int64, shape))
+
+    def roots(self, count: int) -> Any:
+        return self._stream.roots(count)
+
+    def common(self, kind: Any, *shape: int) -> Any:
+        return self._common.take(kind, shape)
+
+    def finish(self) -> None:
+        """Raises UnfedError (`protocol`) where there is more material than the program takes."""
+        self._common.finish()
+        self._own.finish()
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = memoryview(bytearray(data)), 0
+
+    def take(self, kind: Any, shape: tuple[int, ...]) -> Any:
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+        if self._at + size > len(self._data):
+            raise _misfit(f"it ends {self._at + size - len(self._data)} bytes early")
+        found = np.ndarray(shape, kind, self._data, self._at)
+        self._at += size
+        return found
+
+    def finish(self) -> None:
+        if self._at != len(self._data):
+            raise _misfit(f"{len(self._data) - self._at} bytes of it are left over")
+
+
+class Dealing:
+    """The dealer's run: it makes the masks, and what the gates need to know of them."""
+
+    def __init__(self, deal: Deal) -> None:
+        self.deal = deal
+
+    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
+        return tuple(Wire(blank(*each.shape), (Mask(self.deal.mask(*each.shape)),)) for each in shares)
+
+    def apply(self, gate: Gate, *wires: Wire) -> Any:
+        return gate.deal(self.deal, *wires)
+
+    def public(self, value: torch.Tensor) -> torch.Tensor:
+        return blank(*value.shape)
+
+
+class Preparing:
+    """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.made: deque[Any] = deque()
+
+    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
+        masks = [self.draw.mask(*each.shape) for each in shares]
+        self.made.append(masks)
+        return tuple(Wire(blank(*mask.shape), (Mask(mask),)) for mask in masks)
+
+    def apply(self, gate: Gate, *wires: Wire) -> Any:
+        material, result = gate.read(self.draw, *wires)
+        self.made.append(gate.ready(self.draw.party, material))
+        return result
+
+    def public(self, value: torch.Tensor) -> torch.Tensor:
+        return blank(*value.shape)
+
+
+class Computing:
+    """A node's run on its shares. What was prepared is used up: there is no way to use it twice.
+
+    Attributes:
+        rounds: exchanges so far.
+        sent: bytes sent so far, without framing.
+    """
+
+    def __init__(self, party: int, made: deque[Any], exchange: Exchange) -> None:
+        self.party = party
+        self.rounds = self.sent = 0
+        self._made = made
+        self._exchange = exchange
+
+    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
+        masks = self._made.popleft()
+        mine = torch.cat([(share + mask).reshape(-1) for share, mask in zip(shares, masks, strict=True)])
+        values = mine + self._exchange(mine)
+        self.rounds += 1
+        self.sent += 8 * mine.numel()
+        pieces = torch.split(values, [mask.numel() for mask in masks])
+        return tuple(Wire(piece.reshape(mask.shape), (Mask(mask),)) for piece, mask in zip(pieces, masks, strict=True))
+
+    def apply(self, gate: Gate, *wires: Wire) -> Any:
+        return gate.compute(self.party, self._made.popleft(), *wires)
+
+    def public(self, value: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(value) if self.party else value
+
+
+def _bytes(array: Any) -> memoryview:
+    return array.data.cast("B") if array.size else memoryview(b"")
+
+
+def _misfit(why: str) -> UnfedError:
+    return UnfedError(f"the dealer's material does not fit the program: {why}", kind="protocol", party="dealer")

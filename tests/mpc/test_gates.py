@@ -1,0 +1,193 @@
+"""Every protocol against plain arithmetic, at the edges of its range too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from machine import reveal, run
+from uniform import is_uniform
+
+from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.engine.gates import Below, MatMul, Product, Relu, Spline, SquareSum, Table, Truncate
+from unfed.backends.mpc.engine.gates.spline import relative
+from unfed.backends.mpc.engine.gates.table import bins
+
+ANY = st.integers(-(2**63), 2**63 - 1)
+SMALL = st.integers(-(2**62) + 1, 2**62 - 1)
+LISTS = {"any": st.lists(ANY, min_size=1, max_size=6), "small": st.lists(SMALL, min_size=1, max_size=6)}
+quick = settings(max_examples=40, deadline=None)
+
+
+def ints(values: list[int]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.int64)
+
+
+def opened(gate: Any) -> Any:
+    """The program that opens its inputs in one round and applies `gate`."""
+    return lambda run, *shares: run.apply(gate, *run.open(*shares))
+
+
+def truncated(bits: int, gate: Any) -> Any:
+    """The same with inputs that were truncated first, whose masks have two parts."""
+    return lambda run, *shares: run.apply(gate, *(run.apply(Truncate(bits), wire) for wire in run.open(*shares)))
+
+
+@quick
+@given(st.lists(st.tuples(ANY, ANY), min_size=1, max_size=6))
+def test_products_wrap_as_the_ring_does(pairs: list[tuple[int, int]]) -> None:
+    a, b = ints([a for a, _ in pairs]), ints([b for _, b in pairs])
+    assert torch.equal(reveal(opened(Product()), a, b), a * b)
+
+
+@quick
+@given(LISTS["any"])
+def test_sums_of_squares(values: list[int]) -> None:
+    x = ints(values)
+    assert torch.equal(reveal(opened(SquareSum()), x[None]), (x * x).sum()[None, None])
+
+
+def test_matrix_products_in_batches() -> None:
+    a, b = ring.uniform(3, 4, 5), ring.uniform(3, 5, 2)
+    assert torch.equal(reveal(opened(MatMul()), a, b), a @ b)
+
+
+@quick
+@given(LISTS["small"], st.integers(1, 60))
+def test_truncation_is_exact_to_one_step(values: list[int], bits: int) -> None:
+    results, _ = run(opened(Truncate(bits)), ints(values))
+    found = (results[0].share(0) + results[1].share(1)).tolist()
+    for value, each in zip(values, found, strict=True):
+        assert each - (value >> bits) in (0, 1)
+
+
+def test_truncation_errs_with_mean_zero() -> None:
+    results, _ = run(opened(Truncate(8)), torch.full((20000,), 77 * 256 + 64))
+    mean = (results[0].share(0) + results[1].share(1)).double().mean().item()
+    assert abs(mean - 77.25) < 0.02
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(-(2**50), 2**50), st.integers(-(2**50), 2**50)), min_size=1, max_size=5))
+def test_products_of_truncated_wires(pairs: list[tuple[int, int]]) -> None:
+    a, b = ints([a for a, _ in pairs]), ints([b for _, b in pairs])
+    found = reveal(truncated(20, Product()), a, b).tolist()
+    for (x, y), each in zip(pairs, found, strict=True):
+        assert any(each == ((x >> 20) + i) * ((y >> 20) + j) for i in (0, 1) for j in (0, 1))
+
+
+@quick
+@given(st.lists(st.integers(-(2**45), 2**45), min_size=1, max_size=4), st.sampled_from([16, 40]))
+def test_sums_of_squares_of_truncated_wires(values: list[int], bits: int) -> None:
+    found = int(reveal(truncated(bits, SquareSum()), ints(values)[None]))
+    steps = range(2 ** len(values))
+    assert any(found == sum(((x >> bits) + (s >> i & 1)) ** 2 for i, x in enumerate(values)) for s in steps)
+
+
+@quick
+@given(LISTS["any"], ANY)
+def test_below_a_bound(values: list[int], bound: int) -> None:
+    assert reveal(opened(Below(bound)), ints([*values, bound])).tolist() == [int(x < bound) for x in [*values, bound]]
+
+
+@quick
+@given(LISTS["any"])
+def test_relu(values: list[int]) -> None:
+    edges = [*values, 0, 1, -1, 2**63 - 1, -(2**63)]
+    assert reveal(opened(Relu()), ints(edges)).tolist() == [max(x, 0) for x in edges]
+
+
+def root(x: np.ndarray) -> np.ndarray:
+    return 1 / np.sqrt(x)
+
+
+ROOT = relative(root, 2**30, 2**50, 16)
+
+
+def test_an_approximation_tells_its_error() -> None:
+    assert ROOT.error < 3e-4
+    assert relative(root, 2**30, 2**32, 64).error < ROOT.error
+    with pytest.raises(ValueError, match="too wide"):
+        relative(root, 2**14, 2**60, 16)
+
+
+def splined(values: list[int]) -> tuple[np.ndarray, list[int]]:
+    results, _ = run(opened(Spline(ROOT)), ints(values))
+    found, outside = (a + b for a, b in zip(*results, strict=True))
+    return ring.decode(found, ROOT.scale).numpy(), outside.tolist()
+
+
+@quick
+@given(st.lists(st.integers(2**30, 2**50), min_size=1, max_size=6))
+def test_a_spline_keeps_its_relative_error(values: list[int]) -> None:
+    values += [2**30, 2**50]
+    found, outside = splined(values)
+    assert np.abs(found / root(np.array(values, float)) - 1).max() <= ROOT.error + 2.0**-13
+    assert not any(outside)
+
+
+def test_a_spline_is_zero_outside_and_says_so() -> None:
+    found, outside = splined([0, 2**29, 2**51, 2**62, -5, 2**40])
+    assert outside == [1, 1, 1, 1, 1, 0]
+    assert not found[:5].any() and found[5]
+
+
+SILU = bins(lambda x: x / (1 + np.exp(-x)), 20, 25, 10, 30)
+
+LAST = 2**24 - 2**15 - 1  # below the last bin
+
+
+@quick
+@given(st.lists(st.integers(-(2**24), LAST), min_size=1, max_size=6))
+def test_a_table_keeps_its_error(values: list[int]) -> None:
+    values += [-(2**24), LAST, 0, -1]
+    found = ring.decode(reveal(opened(Table(SILU)), ints(values)), 30).numpy()
+    x = np.array(values) * 2.0**-20
+    step = 2.0 ** (25 - 10 - 12 - 20)  # of the argument, below which it is dropped
+    assert np.abs(found - x / (1 + np.exp(-x))).max() <= SILU.error + 2.5 * step
+
+
+def test_a_coarse_table_drops_nothing() -> None:
+    few = bins(lambda x: 3 * x + 1, 0, 8, 4, 20)
+    x = torch.arange(-128, 128 - 16)
+    assert np.abs(ring.decode(reveal(opened(Table(few)), x), 20).numpy() - (3 * x.numpy() + 1)).max() < 1e-2
+
+
+@pytest.mark.parametrize("gate", [Truncate(12), Relu(), Below(5), Table(SILU), Spline(ROOT), SquareSum()])
+@pytest.mark.parametrize("secret", [0, 2**30, -(2**40)])
+def test_what_a_node_sees_is_spread_over_the_ring(gate: Any, secret: int) -> None:
+    """All that arrives in a run are opened values: uniform, whatever the secret."""
+    seen: list[torch.Tensor] = []
+
+    def program(run: Any, share: torch.Tensor) -> Any:
+        (wire,) = run.open(share)
+        if wire.value.device.type != "meta":
+            seen.append(wire.value)
+        return run.apply(gate, wire)
+
+    results, _ = run(program, torch.full((2000, 1), secret))
+    assert is_uniform(seen[0].numpy())
+    for result in results:
+        if not isinstance(
+            gate, Truncate
+        ):  # whose result is a wire: its value was seen to be uniform, and its shares tell less
+            assert is_uniform((result[0] if isinstance(gate, Spline) else result).numpy()), (
+                "a share alone must tell nothing"
+            )
+
+
+def test_rounds_and_bytes_are_counted() -> None:
+    _, (first, second) = run(lambda run, a, b: [run.open(a, b), run.open(a)], ring.uniform(3, 4), ring.uniform(5))
+    assert (first.rounds, first.sent) == (second.rounds, second.sent) == (2, 8 * (12 + 5 + 12))
+
+
+def test_wires_that_do_not_fit_are_refused() -> None:
+    for gate in (Truncate(3), Relu(), Table(SILU)):
+        with pytest.raises(ValueError, match="freshly opened"):
+            reveal(truncated(4, gate), ints([1, 2]))
+    with pytest.raises(ValueError, match="afresh"):
+        reveal(truncated(4, MatMul()), ring.uniform(2, 2) >> 4, ring.uniform(2, 2) >> 4)
