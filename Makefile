@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := console plugins backends profiles
 # The strict editable install links file by file, so it is made anew whenever the list of files changes.
-FILES := $(shell find $(PACKAGES) -type f -not -name '*.pyc' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
+FILES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
 
 .PHONY: setup run test quick lint format bench screenshot demo-model clean
 

@@ -1,6 +1,6 @@
 """Staying awake for a moment where the next message is likely to come at once.
 
-A core that went idle takes tens of microseconds to wake, more in a virtual machine, and has forgotten what it was doing:
+A core that went idle takes tens of microseconds to wake, more in a virtual machine, and has forgotten what it was at:
 a short call then takes twice as long. So a party whose peers have been answering promptly looks for the next message
 without going to sleep, for as long as that may sensibly take; once it had to wait longer, as for a peer that computes,
 it sleeps again. Where staying awake turns out to be in vain, as on a machine that has other work, it is tried less.
@@ -21,7 +21,9 @@ PAUSE, LONGEST_PAUSE = 1e-3, 0.1
 
 
 class Vigil:
-    """Decides for one thread, which does the looking. Nobody stays awake on a machine of one core, where that would keep the peer from running.
+    """Decides for one thread, which does the looking.
+
+    Nobody stays awake on a machine of one core, where that would keep the peer from running.
 
     Attributes:
         until: look for the next message without sleeping until then, on the monotonic clock; 0 for not at all.
