@@ -17,7 +17,7 @@ class Keys(NamedTuple):
     """What a node has of comparisons with a wire's mask r, of which `drop` low bits are left out.
 
     Attributes:
-        parts: shares of r >> drop and, where bits are dropped, of r's highest bit: [N] each.
+        parts: shares of r >> drop and, where bits are dropped, of r's highest bit: [N] each. None for bare keys.
         correction: pays 1 and the parts.
     """
 
@@ -33,23 +33,27 @@ class Found(NamedTuple):
     parts: tuple[torch.Tensor, ...]
 
 
-def deal_keys(deal: Deal, wire: Wire, drop: int = 0) -> None:
+def deal_keys(deal: Deal, wire: Wire, drop: int = 0, *, bare: bool = False) -> None:
     """Add the keys of a node's `Keys`, one per element.
 
-    Common material of 33 bytes a bit and 16 more; 41 and 24 where bits are dropped, and 16 for the second node.
+    `bare` keys pay 1 alone. Common material of 33 bytes a bit and 16 more; 41 and 24 where bits are dropped, and 16 for
+    the second node; 25 and 8 if bare.
     """
     mask = only_mask(wire).reshape(-1)
     parts = _parts(mask, drop)
-    if drop:
+    if drop and not bare:
         for part in parts:
             deal.share(part)
-    words = [each.numpy().view(np.uint64) for each in (torch.ones_like(mask), *parts)]
-    deal.common(*dcf.generate(words[1], np.stack(words, 1), BITS - drop, *deal.roots(len(mask))))
+    place = parts[0].numpy().view(np.uint64)
+    words = [np.ones_like(place), *(part.numpy().view(np.uint64) for part in (() if bare else parts))]
+    deal.common(*dcf.generate(place, np.stack(words, 1), BITS - drop, *deal.roots(len(mask))))
 
 
-def read_keys(draw: Draw, wire: Wire, drop: int = 0) -> Keys:
+def read_keys(draw: Draw, wire: Wire, drop: int = 0, *, bare: bool = False) -> Keys:
     mask, count, bits = only_mask(wire).reshape(-1), wire.value.numel(), BITS - drop
-    parts = (draw.share(count), draw.share(count)) if drop else (mask,)
+    parts: tuple[torch.Tensor, ...] = (mask,)
+    if bare or drop:
+        parts = () if bare else (draw.share(count), draw.share(count))
     root = draw.roots(count)
     correction = dcf.Correction(
         draw.common(np.uint64, count, bits, 2),
@@ -95,6 +99,33 @@ class Below(NamedTuple):
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
         return below(party, material, _upwards(x.value), _bounds([self.bound])).one.reshape(x.shape)
+
+
+class Outside(NamedTuple):
+    """[x < lowest or x >= highest] as 0 or 1, signed, for any x; both bounds and x are cut to their highest 64 - drop bits.
+
+    A guard: in the last step of 2^drop below either bound, x may be taken for what lies above. Boyle et al. 2021.
+    Common material of 25 bytes a bit left and 8 more an element.
+    """
+
+    lowest: int
+    highest: int
+    drop: int
+
+    def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
+        deal_keys(deal, x, self.drop, bare=True)
+        return blank(*x.shape)
+
+    def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
+        return read_keys(draw, x, self.drop, bare=True), blank(*x.shape)
+
+    def ready(self, party: int, material: Any) -> Any:
+        return material
+
+    def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
+        bounds = shift(_bounds([self.lowest, self.highest]), self.drop)
+        found = below(party, material, shift(_upwards(x.value), self.drop), bounds).one
+        return ((0 if party else 1) - found[:, 1] + found[:, 0]).reshape(x.shape)
 
 
 class Relu(NamedTuple):

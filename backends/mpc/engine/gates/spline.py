@@ -33,21 +33,22 @@ class Pieces(NamedTuple):
     error: float
 
 
-KEPT = 14
-"""Bits kept of the smallest argument: dropping the others changes it by one part in 2^14."""
 SLOPE = 9
 """Bits of the flattest slope."""
 
 
-def relative(function: Callable[[np.ndarray], np.ndarray], lowest: int, highest: int, each: int) -> Pieces:
+def relative(
+    function: Callable[[np.ndarray], np.ndarray], lowest: int, highest: int, each: int, kept: int = 14
+) -> Pieces:
     """Approximate a positive, falling, convex `function` of ring elements from `lowest` to `highest` (both included).
 
     Args:
         each: pieces per doubling of x; the error falls with its square.
+        kept: bits kept of the smallest argument: dropping the others changes it by one part in 2^kept.
     Raises:
         ValueError: the range is too wide for 62 bits.
     """
-    drop = max(0, lowest.bit_length() - KEPT)
+    drop = max(0, lowest.bit_length() - kept)
     lowest, highest = lowest >> drop, (highest >> drop) + 2  # the last bit may be rounded up
     count = int(np.ceil(each * np.log2(highest / lowest)))
     knots = np.unique(np.round(lowest * (highest / lowest) ** (np.arange(count + 1) / count)).astype(np.int64))

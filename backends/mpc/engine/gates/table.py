@@ -15,16 +15,14 @@ from ..session import Deal, Draw, blank
 from ..wire import Wire
 from .compare import only_mask
 
-FINE = 12
-"""Bits of a number within its bin that count; what lies below is dropped."""
-
 
 class Bins(NamedTuple):
-    """A public function f(x) ≈ (start + slope·d) · 2^-scale, where d is the way from the bin's edge in 2^-FINE bins.
+    """A public function f(x) ≈ (start + slope·d) · 2^-scale, where d is the way from the bin's edge in 2^-fine bins.
 
     Attributes:
         bits: 2^bits bins cover -2^(range - 1) <= x < 2^(range - 1) less one bin, which may be taken for the lowest.
         range: bits of x that matter, its sign included.
+        fine: bits of x within its bin that count; what lies below is dropped.
         starts, slopes: uint64 [2^bits], by bin; bins of negative numbers stand behind the others.
         scale: bits of the result's fraction.
         error: largest absolute error against the function it was made from.
@@ -32,19 +30,24 @@ class Bins(NamedTuple):
 
     bits: int
     range: int
+    fine: int
     starts: Any
     slopes: Any
     scale: int
     error: float
 
 
-def bins(function: Callable[[np.ndarray], np.ndarray], fraction: int, range: int, bits: int, scale: int) -> Bins:
+def bins(
+    function: Callable[[np.ndarray], np.ndarray], fraction: int, range: int, bits: int, scale: int, fine: int = 10
+) -> Bins:
     """Approximate `function` of real numbers.
 
     Args:
         fraction: bits of the argument's fraction.
         range: bits of the argument that matter, sign included: |x| < 2^(range - 1 - fraction), less one bin.
+        fine: more of them tell the argument better, and make the slopes coarser at the same scale.
     """
+    fine = min(fine, range - bits)
     count = 1 << bits
     width = 2.0 ** (range - bits - fraction)
     place = np.arange(count)
@@ -53,11 +56,11 @@ def bins(function: Callable[[np.ndarray], np.ndarray], fraction: int, range: int
     sample = np.linspace(-1, 1, 33)[None, :]
     wanted = function((place[:, None] + sample) * width)
     left, middle, right = wanted[:, 0], wanted[:, 16], wanted[:, -1]
-    slope = np.round((right - left) / 2 * 2.0 ** (scale - FINE))
+    slope = np.round((right - left) / 2 * 2.0 ** (scale - fine))
     start = np.round(((left + right) / 2 + middle) / 2 * 2.0**scale)
-    found = (start[:, None] + slope[:, None] * sample * 2.0**FINE) * 2.0**-scale
+    found = (start[:, None] + slope[:, None] * sample * 2.0**fine) * 2.0**-scale
     starts, slopes = (column.astype(np.int64).view(np.uint64) for column in (start, slope))
-    return Bins(bits, range, starts, slopes, scale, float(np.abs(found - wanted).max()))
+    return Bins(bits, range, fine, starts, slopes, scale, float(np.abs(found - wanted).max()))
 
 
 class Table(NamedTuple):
@@ -96,10 +99,10 @@ class Table(NamedTuple):
 
     def _split(self, value: torch.Tensor) -> tuple[Any, Any]:
         """Bin, and place within it."""
-        fine = min(FINE, self.bins.range - self.bins.bits)
+        fine = self.bins.fine
         top = shift(value.reshape(-1), self.bins.range - self.bins.bits - fine).contiguous().numpy().view(np.uint64)
         bin = (top >> np.uint64(fine)) & np.uint64((1 << self.bins.bits) - 1)
-        return bin, (top & np.uint64((1 << fine) - 1)) << np.uint64(FINE - fine)
+        return bin, top & np.uint64((1 << fine) - 1)
 
 
 @compiled
