@@ -69,3 +69,6 @@ class _Predicting:
 
     def public(self, value: torch.Tensor) -> torch.Tensor:
         return blank(*value.shape)
+
+    def share(self, wire: Wire) -> torch.Tensor:
+        return blank(*wire.shape)

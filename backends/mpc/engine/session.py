@@ -26,13 +26,13 @@ Exchange = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Gate(Protocol):
-    """One protocol on wires. Its docstring gives what it computes, its source, and its cost."""
+    """One protocol on as many wires as it takes. Its docstring gives what it computes, its source, and its cost."""
 
-    def deal(self, deal: Deal, *wires: Wire) -> Any:
+    def deal(self, deal: Deal, *wires: Any, **none: Any) -> Any:
         """At the dealer: add what the nodes need to know of products of masks; returns a result without content."""
         ...
 
-    def read(self, draw: Draw, *wires: Wire) -> tuple[Any, Any]:
+    def read(self, draw: Draw, *wires: Any, **none: Any) -> tuple[Any, Any]:
         """At a node: take the material out in the same order; returns it, and a result without content."""
         ...
 
@@ -40,7 +40,7 @@ class Gate(Protocol):
         """At a node, ahead of time: expand what came compressed."""
         ...
 
-    def compute(self, party: int, material: Any, *wires: Wire) -> Any:
+    def compute(self, party: int, material: Any, *wires: Any, **none: Any) -> Any:
         """At a node: the result from public values and own shares. Sends nothing."""
         ...
 
@@ -58,6 +58,10 @@ class Run(Protocol):
 
     def public(self, value: torch.Tensor) -> torch.Tensor:
         """What a party adds to its share so that `value`, which all know, is added to the whole."""
+        ...
+
+    def share(self, wire: Wire) -> torch.Tensor:
+        """A wire's value as shares."""
         ...
 
 
@@ -162,6 +166,9 @@ class Dealing:
     def public(self, value: torch.Tensor) -> torch.Tensor:
         return blank(*value.shape)
 
+    def share(self, wire: Wire) -> torch.Tensor:
+        return blank(*wire.shape)
+
 
 class Preparing:
     """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
@@ -182,6 +189,9 @@ class Preparing:
 
     def public(self, value: torch.Tensor) -> torch.Tensor:
         return blank(*value.shape)
+
+    def share(self, wire: Wire) -> torch.Tensor:
+        return blank(*wire.shape)
 
 
 class Computing:
@@ -212,6 +222,9 @@ class Computing:
 
     def public(self, value: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(value) if self.party else value
+
+    def share(self, wire: Wire) -> torch.Tensor:
+        return wire.share(self.party)
 
 
 def _bytes(array: Any) -> memoryview:

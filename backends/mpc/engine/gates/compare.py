@@ -102,7 +102,7 @@ class Below(NamedTuple):
 
 
 class Outside(NamedTuple):
-    """[x < lowest or x >= highest] as 0 or 1, signed, for any x; both bounds and x are cut to their highest 64 - drop bits.
+    """[x < lowest or x >= highest] as 0 or 1, signed, for any x; all are cut to their highest 64 - drop bits.
 
     A guard: in the last step of 2^drop below either bound, x may be taken for what lies above. Boyle et al. 2021.
     Common material of 25 bytes a bit left and 8 more an element.

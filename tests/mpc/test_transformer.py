@@ -1,0 +1,96 @@
+"""The whole model under the protocol against `transformers`, on three families and with a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from machine import run
+from random_models import save_gpt2, save_llama, save_qwen2
+from transformers import AutoModelForCausalLM
+
+from unfed.backends.mpc import scales, weights
+from unfed.backends.mpc.calibrate import calibrate
+from unfed.backends.mpc.engine import cost, ring
+from unfed.backends.mpc.scales import Ranges
+from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.console.party.model import OpenModel
+from unfed.console.runner.models import read_card
+from unfed.plugins import OpenedModel
+
+FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
+IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12])
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Transformer, Any, Ranges]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("random_models.LOUDER", 1.0)
+        FAMILIES[request.param](folder, layers=4, hidden=128, vocab=512)
+    return load(folder)
+
+
+def load(folder: Path) -> tuple[Transformer, Any, Ranges]:
+    card = read_card(folder)
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    ranges = calibrate(plain)
+    opened = OpenModel("compute-0", OpenedModel(card, ("all",)))
+    return Transformer(weights.read(opened), ranges), plain, ranges
+
+
+def reveal(results: list[Any]) -> tuple[torch.Tensor, int]:
+    (first, one), (second, other) = results
+    return ring.decode(first + second, scales.LOGIT), int(one + other)
+
+
+def wanted(plain: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = plain(IDS[None]).logits[0, -1]
+    return logits
+
+
+def test_logits_are_those_of_the_model(model: tuple[Transformer, Any, Ranges]) -> None:
+    transformer, plain, _ = model
+    embedded = transformer.weights.table[IDS]
+    results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), embedded)
+    logits, fallen = reveal(results)
+    assert fallen == 0
+    assert (logits - wanted(plain)).abs().max() <= 0.01
+
+
+def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, Any, Ranges]) -> None:
+    transformer, plain, _ = model
+    embedded = transformer.weights.table[IDS]
+
+    def in_steps(run: Any, *parts: torch.Tensor) -> Any:
+        cache, start, result = Cache(), 0, None
+        for part in parts:
+            result = transformer.step(run, part, cache, start)
+            start += part.shape[0]
+        return result
+
+    results, _ = run(in_steps, embedded[:5], embedded[5:6], embedded[6:])
+    logits, _ = reveal(results)
+    assert (logits - wanted(plain)).abs().max() <= 0.01
+
+
+def test_rounds_and_bytes_are_known_before(model: tuple[Transformer, Any, Ranges]) -> None:
+    transformer, _, _ = model
+
+    def program(run: Any, x: torch.Tensor) -> Any:
+        return transformer.step(run, x, Cache(), 0)
+
+    predicted = cost.predict(program, (3, 128))
+    _, nodes = run(program, transformer.weights.table[IDS[:3]])
+    assert predicted.rounds == 1 + 15 * 4 + 3
+    assert all((node.rounds, node.sent) == (predicted.rounds, predicted.sent) for node in nodes)
+
+
+def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[Transformer, Any, Ranges]) -> None:
+    """An embedding a thousand times too large leaves the range of the first normaliser."""
+    transformer, _, _ = model
+    results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), transformer.weights.table[IDS] << 10)
+    assert reveal(results)[1] > 0
