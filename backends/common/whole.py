@@ -53,6 +53,11 @@ class Whole:
             self._fixed["logits_to_keep"] = 1
         self._warm()
 
+    @property
+    def model(self) -> Any:
+        """The `transformers` model itself."""
+        return self._model
+
     def begin(self) -> dict[str, Any]:
         """The state of one query before its first step."""
         if self._carried == "past_key_values" and self._model._supports_default_dynamic_cache():

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
+from unfed.plugins import UnfedError
+
 RESIDUAL = 18
 """The residual stream; its squares carry twice that."""
 ROOT = 18
@@ -54,3 +58,11 @@ class Ranges(NamedTuple):
     score: tuple[float, float]
     total: tuple[float, float]
     gate: float
+
+    @classmethod
+    def travelled(cls, field: object) -> Ranges:
+        """From the field of a message. Raises UnfedError (`protocol`) for what are no ranges."""
+        try:
+            return msgspec.convert(field, cls)
+        except msgspec.ValidationError as error:
+            raise UnfedError(f"these are no ranges: {error}", kind="protocol") from None

@@ -139,7 +139,7 @@ class Transformer:
         weights, tokens = self.weights, normed.shape[0]
         heads, groups, width = weights.heads, weights.groups, weights.width
         joined = _apply(run, layer.attention(start, tokens), normed)
-        queries, keys, values = joined.split([heads * width, groups * width, groups * width], -1)
+        queries, keys, values = torch.split(joined, [heads * width, groups * width, groups * width], -1)
         queries = queries.reshape(tokens, groups, heads // groups, width).permute(1, 2, 0, 3)
         queries = queries.reshape(groups, heads // groups * tokens, width)
         keys, values = (each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, values))

@@ -16,9 +16,12 @@ from ..common.weights import tensor_name
 from . import scales
 from .engine.ring import encode
 
+KEPT = 8
+"""Matrices with positions turned in that are kept a while: made when a step is prepared, used when it is run."""
+
 
 class Linear(NamedTuple):
-    """x ↦ x @ weight + bias. `weight` is int64 [in, out] or [tokens, in, out]; `bias` has the result's scale, or is None."""
+    """x ↦ x @ weight + bias: weight int64 [in, out] or [tokens, in, out], bias at the result's scale or None."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -56,6 +59,23 @@ class Weights(NamedTuple):
     head: Linear
 
 
+def outline(card: ModelCard) -> Weights:
+    """The shapes of a model's weights, without content: for whoever makes material for it."""
+    return read(_Outline(card))
+
+
+class _Outline:
+    """Stands in for a model of which nothing but the config and the tensors' shapes are known."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self.opens = ("config",)
+        self.folder = card.path
+
+    def tensors(self, *names: str) -> dict[str, torch.Tensor]:
+        return {name: torch.empty(self.card.tensors[name][2], device="meta") for name in names}
+
+
 def read(model: Model) -> Weights:
     """The weights of a model of a family that can be taken apart.
 
@@ -74,7 +94,8 @@ class _Reader:
 
     def __call__(self, *names: str) -> torch.Tensor:
         name = tensor_name(self._card, *names)
-        return self._model.tensors(name)[name].double()
+        tensor: torch.Tensor = self._model.tensors(name)[name]
+        return tensor.double()
 
     def maybe(self, name: str) -> torch.Tensor | None:
         prefixed = (family_of(self._card).prefix + name, name)
@@ -107,7 +128,7 @@ def _llama(model: Model) -> Weights:
         gates = torch.cat([read(f"{name}mlp.{part}_proj.weight").T for part in ("gate", "up")], 1)
         layers.append(
             Layer(
-                lru_cache(maxsize=512)(_turned(parts, biases, turn)),
+                lru_cache(maxsize=KEPT)(_turned(parts, biases, turn)),
                 _linear(read(name + "self_attn.o_proj.weight").T, None, scales.OUT, scales.ATTENDED),
                 _linear(gates * gain_after[:, None], None, scales.WEIGHT, scales.NORMED),
                 _linear(read(name + "mlp.down_proj.weight").T, None, scales.DOWN, 2 * scales.GATE),
@@ -154,11 +175,12 @@ def _turned(
 
     def rotated(part: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         """[..., heads · width] for each of the positions: [tokens, ..., heads · width]."""
-        width = cos.shape[1]
-        heads = part.unflatten(-1, (-1, width))
+        width, cos, sin = cos.shape[1], cos.to(part.device), sin.to(part.device)
+        heads = torch.unflatten(part, -1, (-1, width))
         halves = torch.cat([-heads[..., width // 2 :], heads[..., : width // 2]], -1)
         shape = (-1, *[1] * (heads.dim() - 1), width)
-        return (heads[None] * cos.reshape(shape) + halves[None] * sin.reshape(shape)).flatten(-2)
+        turned: torch.Tensor = heads[None] * cos.reshape(shape) + halves[None] * sin.reshape(shape)
+        return turned.flatten(-2)
 
     def at(start: int, tokens: int) -> Linear:
         cos, sin = turn(start, tokens)
@@ -196,7 +218,7 @@ def _gpt2(model: Model) -> Weights:
         joined, bias = read(name + "attn.c_attn.weight"), read(name + "attn.c_attn.bias")
         bias = bias + offset @ joined
         joined = joined * gain[:, None]
-        parts, biases = [list(each.split(card.hidden, -1)) for each in (joined, bias)]
+        parts, biases = [list(torch.split(each, card.hidden, -1)) for each in (joined, bias)]
         parts[0], biases[0] = parts[0] / math.sqrt(width), biases[0] / math.sqrt(width)
         attention = _attention(parts, [*biases])
         gain, offset = read(name + "ln_2.weight"), read(name + "ln_2.bias")

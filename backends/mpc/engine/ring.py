@@ -16,11 +16,13 @@ SEED = 16
 
 
 def encode(value: torch.Tensor, scale: int) -> torch.Tensor:
-    """Real numbers as multiples of 2^-scale, rounded to nearest: int64 of the same shape.
+    """Real numbers as multiples of 2^-scale, rounded to nearest: int64 of the same shape (and as empty, on meta).
 
     Raises:
         OverflowError: a value that is not finite, or too large for 62 bits at that scale.
     """
+    if value.is_meta:
+        return torch.empty(value.shape, dtype=torch.int64, device="meta")
     scaled = torch.round(value.double() * 2.0**scale)
     if not bool((scaled.abs() < 2.0**62).all()):
         raise OverflowError(f"a value does not fit 62 bits at a scale of 2^-{scale}")

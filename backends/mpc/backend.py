@@ -1,0 +1,74 @@
+"""`mpc`: the whole model under two-party computation with a dealer. The face; it imports nothing heavy."""
+
+from __future__ import annotations
+
+from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Options, Party, Plan, hookimpl
+
+from ..common.claims import on_the_network
+from ..common.families import family_of
+
+NODES = ("compute-0", "compute-1")
+SEMI_HONEST = "every party follows the protocol and may only look at what it sees (semi-honest)"
+APART = "no two of compute-0, compute-1 and dealer pool what they have"
+FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
+
+
+class Mpc(Backend):
+    """Two nodes hold every number as two shares that say nothing alone; a dealer makes their randomness."""
+
+    name, title = "mpc", "MPC, our engine"
+    summary = (
+        "Two nodes compute on shares that tell nothing alone; a dealer who sees lengths only makes the randomness."
+    )
+    source = "docs/backends/mpc.md"
+
+    def plan(self, models: Models, options: Options) -> Plan:
+        card = models["model"]
+        assert isinstance(card, ModelCard)
+        family_of(card)
+        role = "unfed.backends.mpc"
+        parties = (
+            Party("client", f"{role}.client:Client", opens={"model": ("config",)}),
+            *(
+                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party})
+                for party, name in enumerate(NODES)
+            ),
+            Party("dealer", f"{role}.dealer:Dealer", opens={"model": ("config",)}),
+        )
+        links = (
+            *(Link("client", name) for name in NODES),
+            Link(*NODES),
+            *(Link(name, "dealer") for name in NODES),
+        )
+        return Plan(parties=parties, links=links, guarantee=_guarantee())
+
+
+def _guarantee() -> tuple[Claim, ...]:
+    claims = []
+    for asset in ("prompt", "output"):
+        for against in (*NODES, "dealer"):
+            claims.append(
+                Claim(
+                    asset=asset,
+                    property="confidentiality",
+                    against=(against,),
+                    basis="computational",
+                    assumes=(SEMI_HONEST, APART, FIXED_KEY),
+                    reveals=("length",),
+                )
+            )
+        for pair in (NODES, (NODES[0], "dealer"), (NODES[1], "dealer")):
+            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
+    claims += [
+        Claim(asset="output", property="integrity", against=(against,), basis="none") for against in (*NODES, "dealer")
+    ]
+    claims += [
+        Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
+        for node in NODES
+    ]
+    return (*claims, *on_the_network())
+
+
+@hookimpl
+def unfed_backends() -> list[type[Backend]]:
+    return [Mpc]

@@ -1,0 +1,79 @@
+"""The client of `mpc`: turns tokens into keys, adds the shares of logits up, and chooses each token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import torch
+
+from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError
+
+from ..common.generation import Generation
+from ..common.sampling import Sampler
+from ..common.text import Text
+from . import scales
+from .backend import NODES
+from .embedding import keys
+from .engine.ring import decode
+
+
+class Client(ClientRole):
+    async def start(self) -> None:
+        model = self.ctx.model
+        self._text = Text.of(model.card)
+        self._generation = Generation.of(model.folder, model.card.name)
+        keys([0], model.card.vocab)  # compiles, or loads what was compiled
+
+    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
+        with self.ctx.phase("tokenise"):
+            prompt = self._text.encode(query.prompt)
+        sampler = Sampler(
+            self._generation,
+            prompt,
+            max_new_tokens=query.max_new_tokens,
+            context=self.ctx.model.card.context,
+            temperature=query.temperature,
+            top_p=query.top_p,
+            seed=query.seed,
+        )
+        stream = self._text.stream()
+        ids, start, step = prompt, 0, 0
+        while sampler.stopped is None:
+            with self.ctx.phase("randomness", "offline"):
+                await self._both("prepare", step=step, start=start, tokens=len(ids))
+            with self.ctx.phase("decode" if step else "prefill"):
+                logits = await self._run(step, ids)
+            start, step = start + len(ids), step + 1
+            token = sampler.take(logits)
+            ids = [token]
+            text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
+            yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
+        yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
+
+    async def _run(self, step: int, ids: list[int]) -> torch.Tensor:
+        """Logits [vocab] float32 after `ids`.
+
+        Raises:
+            UnfedError: a number left the range that the protocol can compute in, so that the logits would be wrong.
+        """
+        vocab = self.ctx.model.card.vocab
+        sent = [{"step": step, **each._asdict()} for each in keys(ids, vocab)]
+        replies = await asyncio.gather(
+            *(self.ctx.call(node, "step", **fields) for node, fields in zip(NODES, sent, strict=True))
+        )
+        for node, reply in zip(NODES, replies, strict=True):
+            shapes = {name: (tuple(part.shape), part.dtype) for name, part in reply.items() if torch.is_tensor(part)}
+            if shapes != {"logits": ((vocab,), torch.int64), "guard": ((1,), torch.int64)}:
+                raise UnfedError(f"{node} sent what are no logits", kind="protocol", party=node)
+        first, second = replies
+        if int(first["guard"] + second["guard"]):
+            raise UnfedError(
+                "the model's numbers left the range that was calibrated, so that this answer would be wrong",
+                kind="role",
+                hint="use another prompt, or backend plain or split",
+            )
+        return decode(first["logits"] + second["logits"], scales.LOGIT).float()
+
+    async def _both(self, method: str, **fields: int) -> None:
+        await asyncio.gather(*(self.ctx.call(node, method, **fields) for node in NODES))

@@ -1,0 +1,86 @@
+"""The dealer: makes the nodes' correlated randomness, step by step, and learns nothing but lengths."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import torch
+
+from unfed.plugins import Role, UnfedError, serve
+
+from .backend import NODES
+from .engine.session import Deal, Dealing, blank
+from .scales import Ranges
+from .transformer import Cache, Transformer
+from .weights import outline
+
+Part = dict[str, Any]
+
+
+class Dealer(Role):
+    async def start(self) -> None:
+        card = self.ctx.model.card
+        ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
+        self._transformer = Transformer(outline(card), ranges)
+        self._context = card.context
+        self._hidden = card.hidden
+        self._sessions: dict[str, _Session] = {}
+
+    async def forget(self, query: str) -> None:
+        self._sessions.pop(query, None)
+
+    @serve
+    async def material(self, sender: str, *, step: int, start: int, tokens: int) -> Part:
+        """A node's part for `tokens` more tokens after `start` others: given once to each node, in order."""
+        if sender not in NODES:
+            raise UnfedError(f"{sender} asked for what only nodes may have", kind="protocol", party=sender)
+        session = self._sessions.setdefault(self.ctx.query, _Session(self._transformer, self._context))
+        async with session.lock:
+            return await session.part(NODES.index(sender), sender, (step, start, tokens))
+
+
+class _Session:
+    def __init__(self, transformer: Transformer, context: int) -> None:
+        self.lock = asyncio.Lock()
+        self._transformer = transformer
+        self._context = context
+        self._cache = Cache()
+        self._next = (0, 0)  # step, tokens before it
+        self._taken = [0, 0]
+        self._waiting: dict[int, tuple[tuple[int, int, int], Part]] = {}
+
+    async def part(self, party: int, sender: str, asked: tuple[int, int, int]) -> Part:
+        step, start, tokens = asked
+        if step != self._taken[party]:
+            raise UnfedError(
+                f"{sender} asked for the material of step {step}, where {self._taken[party]} is next: it is given once",
+                kind="protocol",
+                party=sender,
+            )
+        if party in self._waiting:
+            made_for, part = self._waiting[party]
+            if made_for != asked:
+                raise UnfedError(f"{sender} asked for other lengths than its peer", kind="protocol", party=sender)
+            del self._waiting[party]
+        else:
+            if (step, start) != self._next or tokens < 1 or 0 < self._context < start + tokens:
+                raise UnfedError(f"{sender} asked for lengths that cannot be", kind="protocol", party=sender)
+            both = await asyncio.to_thread(self._deal, start, tokens)
+            self._next = step + 1, start + tokens
+            part, self._waiting[1 - party] = both[party], (asked, both[1 - party])
+        self._taken[party] += 1
+        return part
+
+    def _deal(self, start: int, tokens: int) -> list[Part]:
+        deal = Deal()
+        self._transformer.step(Dealing(deal), blank(tokens, self._transformer.weights.hidden), self._cache, start)
+        return [
+            {"seed": seed, **{name: _tensor(data) for name, data in (("common", common), ("own", own))}}
+            for seed, common, own in deal.parts()
+        ]
+
+
+def _tensor(data: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))

@@ -1,0 +1,142 @@
+"""A compute node: holds public weights and a share of everything that depends on the prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+import torch
+
+from unfed.plugins import Channel, Role, UnfedError, serve
+
+from ..common.whole import Whole
+from .backend import NODES
+from .calibrate import calibrate
+from .embedding import Keys, fits, look_up
+from .engine.session import Computing, Draw, Preparing, blank
+from .scales import Ranges
+from .transformer import Cache, Transformer
+from .weights import read
+
+
+class Node(Role):
+    async def start(self) -> None:
+        card = self.ctx.model.card
+        self._party: int = self.ctx.settings["party"]
+        self._peer = NODES[1 - self._party]
+        if self._party == 0:
+            self._ranges = calibrate(Whole(card).model)
+        else:
+            self._ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
+        self._transformer = Transformer(read(self.ctx.model), self._ranges)
+        self._sessions: dict[str, _Session] = {}
+        self.ctx.hold("weights opened", tensors=sorted(card.tensors))
+
+    async def forget(self, query: str) -> None:
+        if (session := self._sessions.pop(query, None)) is not None:
+            session.close()
+
+    @serve
+    async def ranges(self, sender: str) -> list[object]:
+        """Within which the model's numbers lie, from running it on random tokens."""
+        return list(self._ranges)
+
+    @serve
+    async def prepare(self, sender: str, *, step: int, start: int, tokens: int) -> None:
+        """Fetch and expand the randomness of a step."""
+        self._client_only(sender)
+        session = self._sessions.setdefault(self.ctx.query, _Session(self._party))
+        if step != session.prepared or start != session.ahead or tokens < 1:
+            raise UnfedError(f"{sender} prepares step {step} at {start} out of turn", kind="protocol", party=sender)
+        session.prepared, session.ahead = step + 1, start + tokens
+        part = await self.ctx.call("dealer", "material", step=step, start=start, tokens=tokens)
+        await asyncio.to_thread(session.prepare, self._transformer, start, tokens, _part(part))
+
+    @serve
+    async def step(
+        self,
+        sender: str,
+        *,
+        step: int,
+        root: torch.Tensor,
+        seeds: torch.Tensor,
+        bits: torch.Tensor,
+        last: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Run tokens, given as keys, through the model: shares of the last logits and of how many guards fell."""
+        self._client_only(sender)
+        session, keys = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
+        vocab = self.ctx.model.card.vocab
+        if session is None or step != session.done or not session.ready:
+            raise UnfedError(f"{sender} runs step {step}, which is not prepared", kind="protocol", party=sender)
+        if not fits(keys, vocab) or len(root) != session.ready[0].tokens:
+            raise UnfedError(f"{sender} sent keys that do not fit what was prepared", kind="protocol", party=sender)
+        session.done += 1
+        logits, guard = await asyncio.to_thread(self._run, session, keys)
+        self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * len(root))
+        return {"logits": logits, "guard": guard.reshape(1)}
+
+    def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        if session.channel is None:
+            session.channel = self.ctx.channel(self._peer, f"shares {self.ctx.query}")
+        embedded = look_up(self._party, keys, self._transformer.weights.table)
+        return session.run(self._transformer, self._peer, embedded)
+
+    def _client_only(self, sender: str) -> None:
+        if sender != "client":
+            raise UnfedError(f"{sender} asked for what only the client may", kind="protocol", party=sender)
+
+
+class _Prepared:
+    """The material of one step. It is taken apart as it is used, so that it cannot be used twice."""
+
+    def __init__(self, start: int, tokens: int, made: deque[Any]) -> None:
+        self.start, self.tokens, self.made = start, tokens, made
+
+
+class _Session:
+    """One query at one node.
+
+    Attributes:
+        prepared, ahead: steps and tokens that material was asked for.
+        done: steps that were run.
+        ready: what was prepared and not yet run.
+    """
+
+    def __init__(self, party: int) -> None:
+        self.channel: Channel | None = None
+        self.prepared = self.ahead = self.done = 0
+        self.ready: deque[_Prepared] = deque()
+        self._party = party
+        self._masks, self._cache = Cache(), Cache()
+
+    def prepare(self, transformer: Transformer, start: int, tokens: int, part: tuple[bytes, bytes, bytes]) -> None:
+        preparing = Preparing(Draw(self._party, *part))
+        transformer.step(preparing, blank(tokens, transformer.weights.hidden), self._masks, start)
+        preparing.draw.finish()
+        self.ready.append(_Prepared(start, tokens, preparing.made))
+
+    def run(self, transformer: Transformer, peer: str, embedded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        channel, step = self.channel, self.ready.popleft()
+        assert channel is not None
+
+        def exchange(mine: torch.Tensor) -> torch.Tensor:
+            theirs = channel.exchange(opened=mine).get("opened")
+            if not isinstance(theirs, torch.Tensor) or theirs.shape != mine.shape or theirs.dtype is not torch.int64:
+                raise UnfedError(f"{peer} sent shares that do not fit", kind="protocol", party=peer)
+            return theirs
+
+        return transformer.step(Computing(self._party, step.made, exchange), embedded, self._cache, step.start)
+
+    def close(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+
+
+def _part(fields: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
+    """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
+    seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
+    if not (isinstance(seed, bytes) and isinstance(common, torch.Tensor) and isinstance(own, torch.Tensor)):
+        raise UnfedError("the dealer sent what is no material", kind="protocol", party="dealer")
+    return seed, common.numpy().tobytes(), own.numpy().tobytes()

@@ -1,0 +1,140 @@
+"""`mpc` on real fleets: right answers, what each party sees, and parties that fail or misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import pytest_asyncio
+import torch
+from real_fleets import alive, ask, began, pid_of, running
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from uniform import is_uniform
+
+from unfed.backends.mpc.backend import NODES, Mpc
+from unfed.console.fleet.fleet import Fleet
+from unfed.console.fleet.process import LocalLauncher
+from unfed.console.runner.models import read_card
+from unfed.plugins import Failed, Finished, Plan, Query, Token
+from unfed.plugins.view import View
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
+PROMPTS = ("a large body of salt water", "someone who studies the stars", "the act of moving a heavy thing")
+
+
+def plan(**roles: str) -> Plan:
+    """The backend's plan, with other roles for some parties."""
+    made = Mpc().plan({"model": read_card(DEMO)}, Mpc.Options())
+    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in made.parties)
+    return msgspec.structs.replace(made, parties=tuple(parties))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def fleet(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    folder = tmp_path_factory.mktemp("mpc")
+    async with running(launcher, plan(), folder, models={"model": read_card(DEMO)}) as fleet:
+        yield fleet
+
+
+async def test_greedy_tokens_are_those_of_generate(fleet: Fleet) -> None:
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
+    for prompt in PROMPTS:
+        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+        wanted = model.generate(ids, max_new_tokens=64, do_sample=False)[0, ids.shape[1] :].tolist()
+        assert list((await ask(fleet, prompt)).answer.token_ids) == wanted
+
+
+async def test_logits_are_close_and_offline_time_is_kept_apart(fleet: Fleet) -> None:
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
+    query = Query(id="close", prompt=PROMPTS[0], max_new_tokens=3, logits=True)
+    events = [event async for event in fleet.ask(query, 60)]
+    await fleet.settle(query.id)
+    ids = tokenizer(query.prompt, return_tensors="pt")["input_ids"]
+    for token in (event for event in events if isinstance(event, Token)):
+        assert token.logits is not None
+        with torch.inference_mode():
+            wanted = model(ids).logits[0, -1].numpy()
+        assert np.abs(np.frombuffer(token.logits, "<f4") - wanted).max() <= 0.01
+        ids = torch.cat([ids, torch.tensor([[token.id]])], 1)
+    finished = events[-1]
+    assert isinstance(finished, Finished) and finished.offline > 0
+
+
+async def test_queries_at_once_do_not_mix(fleet: Fleet) -> None:
+    alone = [(await ask(fleet, prompt)).answer.text for prompt in PROMPTS]
+    together = await asyncio.gather(*(ask(fleet, prompt) for prompt in PROMPTS))
+    assert [outcome.answer.text for outcome in together] == alone
+
+
+async def test_views_of_nodes_are_uniform_and_the_dealers_is_of_lengths(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    """Two prompts of as many tokens: what the nodes open is spread evenly, and the dealer sees no difference."""
+    seen: dict[str, list[object]] = {"dealer": []}
+    opened: dict[str, list[np.ndarray]] = {node: [] for node in NODES}
+    models = {"model": read_card(DEMO)}
+    for number, prompt in enumerate(("a kind of large dog", "a town with a port")):
+        views = tmp_path / f"views{number}"
+        async with running(launcher, plan(), tmp_path, models=models, views=views, variant="v") as fleet:
+            query = Query(id="same", prompt=prompt, max_new_tokens=2)
+            events = [event async for event in fleet.ask(query, 60)]
+            assert isinstance(events[-1], Finished)
+            await fleet.settle(query.id)
+        for path in sorted(views.rglob("*")):
+            party = next((name for name in ("dealer", *NODES) if name in path.name), None)
+            if party is None or not path.is_file():
+                continue
+            messages = [entry for entry in View(party, path) if entry.kind == "message"]
+            if party == "dealer":
+                seen[party].append(
+                    sorted((m.sender, m.name, tuple(sorted(m.fields.items()))) for m in messages if m.fields)
+                )
+                assert not any(message.arrays for message in messages), "no array ever goes to the dealer"
+            else:
+                rounds = [m.arrays["opened"] for m in messages if "opened" in m.arrays]
+                opened[party] += [np.frombuffer(array.data, np.uint64) for array in rounds]
+    assert len(seen["dealer"]) == 2 and seen["dealer"][0] == seen["dealer"][1] != []
+    for arrays in opened.values():
+        assert is_uniform(np.concatenate(arrays))
+
+
+@pytest.mark.parametrize("victim", [*NODES, "dealer"])
+async def test_a_party_killed_in_mid_answer_is_named(launcher: LocalLauncher, tmp_path: Path, victim: str) -> None:
+    async with running(launcher, plan(), tmp_path, models={"model": read_card(DEMO)}) as fleet:
+        pids = [state.pid for state in fleet.parties()]
+        task = await began(fleet, "a feeling of great joy")
+        os.kill(pid_of(fleet, victim), signal.SIGKILL)
+        outcome = await task
+        assert outcome.failure is not None and outcome.failure.party == victim
+        assert outcome.seconds < 5
+    assert not alive(pids)
+
+
+@pytest.mark.parametrize(
+    ("roles", "named"),
+    [
+        ({"compute_1": "mpc_rogues:Greedy"}, "given once"),
+        ({"compute_1": "mpc_rogues:Misshapen"}, "do not fit"),
+    ],
+)
+async def test_a_party_that_misbehaves_is_named(
+    launcher: LocalLauncher, tmp_path: Path, roles: dict[str, str], named: str
+) -> None:
+    async with running(launcher, plan(**roles), tmp_path, models={"model": read_card(DEMO)}) as fleet:
+        failure = (await ask(fleet, "a feeling of great joy")).failure
+        assert failure is not None and failure.party == "compute-1" and named in failure.message
+
+
+async def test_a_prompt_that_cannot_be_is_refused_before_anything_is_sent(fleet: Fleet) -> None:
+    outcome = await ask(fleet, "word " * 400)
+    assert isinstance(outcome.events[-1], Failed) and outcome.failure is not None
+    assert outcome.failure.kind == "bad-input"
+    assert (await ask(fleet, PROMPTS[0])).failure is None
