@@ -49,7 +49,7 @@ format: setup
 bench: setup  # ONLY=wire runs a part
 	$(BIN)/python tests/bench/run.py $(if $(ONLY),--only $(ONLY)) --out build/bench.json
 
-screenshot: setup  # docs/images/*.png, from the running app; needs rsvg-convert
+screenshot: setup  # docs/images/*.png, from the running app; needs Chromium
 	$(BIN)/python docs/images/make.py
 
 demo-model: setup  # trains profiles/demo/model anew; needs Debian's wordnet-base

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -34,6 +37,8 @@ from .themes import DEFAULT, UNFED
 
 CLOSING = 15.0
 """Seconds that parties have to end when one quits."""
+HUNG_UP = 5.0
+"""Seconds to end, or to put the terminal back, before the process ends regardless."""
 
 
 class UnfedApp(Running, inherit_bindings=False):
@@ -144,7 +149,8 @@ class UnfedApp(Running, inherit_bindings=False):
         if self.board.running:
             self.notify("The setup changes between runs, not within one.", severity="warning")
         elif self.survey is not None:
-            self.push_screen(SetupScreen(self.desk, self.survey), self._take)
+            now = msgspec.structs.replace(self.survey, choice=self.choice)  # the mode may have changed since the survey
+            self.push_screen(SetupScreen(self.desk, now), self._take)
 
     def _take(self, choice: Choice | None) -> None:
         if choice is not None:
@@ -153,10 +159,23 @@ class UnfedApp(Running, inherit_bindings=False):
     # the end
 
     def _obey_signals(self) -> None:
-        """A console that is told to end puts the terminal back and stops its parties first."""
-        if not self.is_headless:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, self._end, 128 + number)
+        """A console that is told to end puts the terminal back and stops its parties first.
+
+        It ends even where that is not possible: once the terminal is gone, whoever writes to it may wait for ever, and
+        the event loop with it.
+        """
+        if self.is_headless:
+            return
+        loop, context = asyncio.get_running_loop(), contextvars.copy_context()
+
+        def told(number: int, frame: object) -> None:
+            late = threading.Timer(HUNG_UP if number == signal.SIGHUP else CLOSING + HUNG_UP, os._exit, (128 + number,))
+            late.daemon = True
+            late.start()
+            loop.call_soon_threadsafe(self._end, 128 + number, context=context)
+
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, told)
 
     @work(group="leave", exclusive=True, exit_on_error=False)
     async def _end(self, code: int) -> None:

@@ -25,7 +25,7 @@ from .interrupts import Interrupts
 from .narrate import Narrator
 from .output import emit, emit_bytes
 from .report import report
-from .sessions import Attended, attach, open_session
+from .sessions import Attended, attach, check_sets, open_session
 
 
 def compare(
@@ -52,6 +52,8 @@ def compare(
         raise UnfedError("--audit cannot be changed for a fleet that runs", hint="give it to fleet start")
     wanted = Wanted(**asked)
     host = PluginHost()
+    if fleet is None:
+        check_sets(wanted, host)
     narrator = Narrator(quiet=quiet)
     store = None if no_save else Store()
     if store is not None:

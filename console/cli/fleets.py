@@ -20,7 +20,7 @@ from ..runner.supervisor import Supervisor
 from .entry import INTERRUPTED, NO_FLEET, OK, tell
 from .narrate import Narrator
 from .output import emit, print_json
-from .sessions import fleets_folder, log_folder
+from .sessions import check_sets, fleets_folder, log_folder
 from .terminal import clean, size, table
 
 
@@ -34,6 +34,7 @@ def start(name: str, *, json: bool, audit: bool, **asked: Any) -> int:
     socket_path(folder, name)  # a name that cannot be is found before anything starts
     wanted = _absolute(Wanted(**asked))
     host, narrator = PluginHost(), Narrator()
+    check_sets(wanted, host)
     was_ready = False
 
     async def serve() -> None:

@@ -58,6 +58,8 @@ def listing(limit: int, everything: bool, json: bool) -> int:
         for each in found
     ]
     emit(table(["run", "started (UTC)", "status", "profile", "model", "prompts", "ok", "variants"], rows, right=(5, 6)))
+    if more := store.count() - len(found):
+        click.echo(f"and {more} more; --all or --limit N shows them", err=True)
     return 0
 
 
@@ -117,7 +119,7 @@ def export(names: tuple[str, ...], everything: bool, kind: str | None, out: str,
     if everything and names:
         raise click.UsageError("Name runs or give --all, not both.")
     check_output(out)
-    chosen = cast(Format, kind) if kind else ("json" if out == "-" else format_of(out))
+    chosen = cast(Format, kind) if kind else ("json" if out == "-" else format_of(out, ", or give --format"))
     store = Store()
     wanted = [each.run_id for each in store.summaries()] if everything else list(names) or ["last"]
     if not wanted:

@@ -15,6 +15,7 @@ from ..results.paths import run_folder, state_folder
 from ..results.record import Record
 from ..runner.build import Wanted, build
 from ..runner.notices import Watcher
+from ..runner.profile import find_profile
 from ..runner.request import Request
 from ..runner.sources import Say
 
@@ -39,6 +40,22 @@ def open_session(host: PluginHost, say: Say) -> Attended:
     from ..runner.session import Session
 
     return Session(host, logs=log_folder(say))
+
+
+def check_sets(wanted: Wanted, host: PluginHost) -> None:
+    """See that no `--set` is for a backend that is installed and not chosen; all other faults are for `build` to find.
+
+    Raises:
+        UnfedError: one is, and how that backend is chosen.
+    """
+    chosen = list(wanted.backends or (find_profile(wanted.profile).backends if wanted.profile else ()))
+    for text in wanted.sets:
+        name = text.partition("=")[0].strip().rpartition(".")[0]
+        if name in ("", "*", *chosen) or not {name, *chosen} <= set(host.backends()):
+            continue
+        added = [name] if wanted.backends else [*chosen, name]  # --backend takes the place of the profile's
+        hint = f"add {' '.join(f'--backend {each}' for each in added)}"
+        raise UnfedError(f"--set {text!r}: backend {name!r} is not chosen", hint=hint)
 
 
 def fleets_folder() -> Path:

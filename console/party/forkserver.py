@@ -140,6 +140,7 @@ def main() -> None:
     launcher = socket.socket(fileno=int(sys.argv[1]))
     setproctitle.setproctitle("unfed fork-server")
     began = time.perf_counter()
+    end_with_parent()  # at once, even while a library loads or when stopped; the console's main thread started us
     _end_with(launcher)
     problems = []
     gc.disable()  # it would look for garbage a quarter of the time, and imports leave none to speak of

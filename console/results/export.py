@@ -81,18 +81,18 @@ def write(records: Sequence[Record], kind: Format) -> bytes:
     return msgspec.json.format(msgspec.json.encode(list(records)), indent=1) + b"\n"
 
 
-def format_of(path: str) -> Format:
+def format_of(path: str, otherwise: str = "") -> Format:
     """The format that a file's ending asks for.
 
+    Args:
+        otherwise: ends the hint: what else the caller takes.
     Raises:
         UnfedError: the ending says nothing we write.
     """
     for kind in FORMATS:
         if Path(path).suffix.lower() == f".{kind}":
             return kind
-    raise UnfedError(
-        f"cannot tell the format of {path}", hint="end its name in .json, .csv or .parquet, or give --format"
-    )
+    raise UnfedError(f"cannot tell the format of {path}", hint=f"end its name in .json, .csv or .parquet{otherwise}")
 
 
 def rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ questions across runs. `PRAGMA user_version` is the layout's version.
 from __future__ import annotations
 
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -67,6 +68,11 @@ class Store:
         with self._reading() as database:
             rows = database.execute(query, (-1 if limit is None else limit,)).fetchall() if database else []
         return [Summary.read(row) for row in rows]
+
+    def count(self) -> int:
+        """How many runs are stored."""
+        with self._reading() as database:
+            return int(database.execute("SELECT count(*) FROM runs").fetchone()[0]) if database else 0
 
     def load(self, wanted: str) -> Record:
         """The record with this id, with the one id that begins so, or the latest for `last`.
@@ -131,10 +137,14 @@ class Store:
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """A connection that changes nothing, or None where nothing is stored. Works in a read-only folder too."""
         try:
-            exists = self.file.is_file()
+            mode = self.file.stat().st_mode
+        except FileNotFoundError:
+            mode = None
         except OSError as error:
             raise self._refused(error) from error
-        if not exists:
+        if mode is not None and not stat.S_ISREG(mode):
+            raise self._refused(f"{FILE} is no regular file")
+        if mode is None:
             yield None
             return
         try:
@@ -183,11 +193,11 @@ class Store:
         """SQLite's reason in words, naming the folder."""
         why = error if isinstance(error, str) else getattr(error, "strerror", None) or str(error)
         hint = f"make room or mend its permissions, or set {STATE} to a folder that can be written"
-        if "not a database" in why or "malformed" in why:
+        if any(each in why for each in ("not a database", "malformed", "no regular file")):
             hint = f"move {FILE} away to begin a new store"
         elif "locked" in why:
             hint = "another console is writing to it; try again"
-        return UnfedError(f"the run store in {self.folder} cannot be used: {why}", kind="unavailable", hint=hint)
+        return UnfedError(f"the run store in {self.folder} cannot be used: {why}", kind="internal", hint=hint)
 
 
 def _insert(table: str, columns: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,13 @@ def read_header(path: Path) -> Tensors:
     """The tensors of one file.
 
     Raises:
-        UnfedError: the file is cut short, or its header is not one.
+        UnfedError: it is no regular file, is cut short, or its header is not one.
     """
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # opening a FIFO would wait for a writer
+            raise UnfedError(f"{path} is no regular file", hint=_AGAIN)
+        size = about.st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > size - 8:

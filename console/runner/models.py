@@ -81,4 +81,6 @@ def _size(config: dict[str, Any], what: str, folder: Path) -> int:
             return value
     if what == "context":
         return UNLIMITED
-    raise UnfedError(f"{folder / 'config.json'} does not say how many {what} ({' or '.join(_NAMES[what])})")
+    family = config.get("model_type")
+    unknown = "" if family in _TIED_UNSAID else f"the family {family!r} is not supported: "
+    raise UnfedError(f"{unknown}{folder / 'config.json'} does not say how many {what} ({' or '.join(_NAMES[what])})")

@@ -36,6 +36,9 @@ from .orders import (
 from .request import Request
 from .session import Session
 
+_TO_LEAVE = 2.0
+"""Seconds that attached consoles have to be told how their run ended."""
+
 
 class Supervisor:
     """Keeps the fleets of one request up and lets others run prompts through them.
@@ -54,6 +57,7 @@ class Supervisor:
         self._request = request
         self._session = session
         self._stop = asyncio.Event()
+        self._attending: set[asyncio.Task[None]] = set()
         self._attached: set[asyncio.StreamWriter] = set()
 
     async def serve(self, watch: Watcher, ready: Callable[[], None]) -> None:
@@ -68,7 +72,7 @@ class Supervisor:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         listener = _claim(self._path, self._name)
         try:
-            server = await asyncio.start_unix_server(self._attend, sock=listener)
+            server = await asyncio.start_unix_server(self._met, sock=listener)
             opening = asyncio.create_task(self._session.open(self._request, watch))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -88,6 +92,8 @@ class Supervisor:
             await self._session.close()
             for writer in self._attached:
                 writer.close()
+            if self._attending:
+                await asyncio.wait(self._attending, timeout=_TO_LEAVE)
 
     def status(self) -> Status:
         return Status(
@@ -97,6 +103,11 @@ class Supervisor:
             variants=tuple(variant.id for variant in self._request.variants),
             parties=self._session.parties(),
         )
+
+    def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._attend(reader, writer))
+        self._attending.add(task)
+        task.add_done_callback(self._attending.discard)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One attached console. When it goes, its run is interrupted."""

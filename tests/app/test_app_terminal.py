@@ -30,7 +30,13 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         command = [sys.executable, "-m", "unfed.console.cli"]
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that it is told of a hang-up
         )
         os.close(theirs)
         self.seen = b""
@@ -86,6 +92,18 @@ def test_ctrl_q_leaves_with_zero_and_nothing_behind(terminal):
     os.write(terminal.end, b"\x11")
     terminal.read_until(LEAVES_ALTERNATE_SCREEN)
     assert terminal.process.wait(30) == 0
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+@pytest.mark.parametrize("after", [b"side by side", b"Gallery"])
+def test_a_terminal_that_goes_away_takes_everything_with_it(terminal, after):
+    """Closing the other side hangs up: nothing can be drawn any more, which must not keep the console."""
+    terminal.read_until(after)
+    children = _some(terminal)
+    os.close(terminal.end)
+    terminal.end = os.open(os.devnull, os.O_RDONLY)
+    assert terminal.process.wait(30) != 0
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
 

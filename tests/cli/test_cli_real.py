@@ -162,8 +162,8 @@ def test_fleet_that_others_use(running: Any, state: Path) -> None:
     second = console("fleet", "start", "lab", "--profile", "demo")
     assert second.returncode == 2 and "running already" in second.stderr
     assert console("fleet", "stop", "lab").returncode == 0
-    code, out, _ = fleet.end()
-    assert code == 0 and json.loads(out)["name"] == "lab"
+    code, out, err = fleet.end()
+    assert code == 0 and json.loads(out)["name"] == "lab" and "Traceback" not in err
     _, alive = psutil.wait_procs(below, timeout=3)
     assert alive == []
     assert console("fleet", "stop", "lab").returncode == 2

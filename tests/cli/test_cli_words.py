@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import click
 import pytest
+from model_folders import write_model
 from records import failed, record, result
 
 from unfed.console.cli import main
@@ -81,6 +83,12 @@ def store(run: Run, tmp_path: Path) -> Store:
         (["compare", "--profile", "demo", "--model", "./none"], "there is no model folder"),
         (["compare", "--profile", "demo", "--json", "none/out.json"], "cannot write none/out.json"),
         (["compare", "--profile", "demo", "--export", "out.txt"], "cannot tell the format of out.txt"),
+        (["compare", "--profile", "demo", "--export", "out.xyz"], "end its name in .json, .csv or .parquet\n"),
+        (["compare", "--backend", "plain", "--set", "split.shards=2"], "hint: add --backend split\n"),
+        (["compare", "--backend", "plain", "--set", "splitt.shards=2"], "backend 'splitt' is not chosen"),
+        (["compare", "--backend", "plian", "--set", "split.shards=2"], "did you mean 'plain'?"),
+        (["fleet", "start", "x", "--backend", "plain", "--set", "split.shards=2"], "hint: add --backend split\n"),
+        (["runs", "export", "--out", "out.xyz"], "or give --format"),
         (["compare", "--profile", "demo", "--fleet", "x", "--prompt", "y"], "--profile cannot be changed"),
         (["compare", "--audit", "--fleet", "x", "--prompt", "y"], "--audit cannot be changed"),
         (["compare", "--fleet", "x", "--prompt", "y"], "no fleet called 'x' is running"),
@@ -115,6 +123,46 @@ def test_bad_prompts_files(run: Run, tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     code, out, err = run("compare", "--profile", "demo", "--prompts", str(path), "--json", "-")
     assert code == 2 and out == "" and str(path) in err
+
+
+def test_what_a_profile_chooses_is_named_with_what_it_lacks(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "lone.toml").write_text("[backends.plain]\n")
+    code, _, err = run("compare", "--profile", str(tmp_path / "lone.toml"), "--set", "split.shards=2")
+    assert code == 2 and "hint: add --backend plain --backend split\n" in err
+
+
+def test_weights_that_are_a_fifo_are_refused(run: Run, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / "model.safetensors")
+    code, _, err = run("compare", "--backend", "plain", "--model", str(folder), "--prompt", "x")
+    assert code == 2 and "model.safetensors is no regular file" in err
+
+
+def test_a_family_that_is_unknown_is_named(run: Run, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", config={"model_type": "zorg"})
+    code, _, err = run("compare", "--backend", "plain", "--model", str(folder), "--prompt", "x")
+    assert code == 2 and "the family 'zorg' is not supported" in err
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "out", "err"),
+    [
+        (">&-", ["runs", "show"], 0, "", ""),
+        ("2>&-", ["runs", "show"], 0, "animal: collie", ""),
+        ("<&- >&- 2>&-", ["runs", "show"], 0, "", ""),
+        (">&-", ["runs", "show", "x"], 2, "", "there is no stored run"),
+        ("2>&-", ["runs", "show", "x"], 2, "", ""),
+    ],
+)
+def test_closed_streams_are_quiet(
+    store: Store, closed: str, arguments: list[str], code: int, out: str, err: str
+) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "unfed.console.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    for said, wanted in ((done.stdout, out), (done.stderr, err)):
+        assert wanted in said if wanted else said == ""
 
 
 # help
@@ -182,6 +230,18 @@ def test_runs_list(run: Run, store: Store) -> None:
     assert [(each["run_id"], each["status"], each["ok"], each["failed"]) for each in listed] == [
         ("20260102-000000-bbbbbb", "interrupted", 3, 1)
     ]
+
+
+def test_runs_list_says_how_many_it_leaves_out(run: Run, store: Store) -> None:
+    assert run("runs", "list", "--limit", "1")[2] == "and 1 more; --all or --limit N shows them\n"
+    assert run("runs", "list", "--limit", "2")[2] == run("runs", "list", "--all")[2] == ""
+
+
+@pytest.mark.parametrize("made", ["state/runs.sqlite3/", "state"])
+def test_runs_list_where_the_store_can_be_none(run: Run, tmp_path: Path, made: str) -> None:
+    (tmp_path / made).mkdir(parents=True) if made.endswith("/") else (tmp_path / made).touch()
+    code, out, err = run("runs", "list")
+    assert code == 1 and out == "" and f"the run store in {tmp_path / 'state'} cannot be used" in err
 
 
 def test_runs_list_of_nothing(run: Run) -> None:

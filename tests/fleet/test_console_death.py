@@ -82,6 +82,13 @@ async def test_a_console_and_its_server_that_are_killed_together(tmp_path: Path)
         await until(lambda: not alive(pids), 3.0)
 
 
+async def test_a_server_that_is_stopped_ends_with_its_console(tmp_path: Path) -> None:
+    async with a_console(tmp_path, "local") as (console, pids):
+        os.kill(pids[0], signal.SIGSTOP)
+        console.kill()
+        await until(lambda: not alive(pids), 3.0)
+
+
 async def test_a_ctrl_c_is_for_the_console_to_handle(tmp_path: Path) -> None:
     """An interrupt of its whole process group reaches no party: they work until the console has ended them."""
     async with a_console(tmp_path, "local", "interruptible") as (console, pids):
