@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,10 +147,26 @@ def test_the_same_claim_against_many_coalitions_is_said_once():
 
 def test_who_sees_what_comes_from_the_claims():
     guarantee = _plan("split").guarantee
-    assert promises.sees(guarantee, "layers-0") == "activations, length, weights"
+    assert promises.sees(guarantee, "layers-0") == "activations, length; no promise on weights"
     assert promises.sees(guarantee, "layers-1") == "activations, length"
     assert promises.sees(guarantee, "stranger") == "no claim"
     assert promises.sees(_plan("veil").guarantee, "server") == "nothing, it is claimed"
+    assert promises.sees(_plan("plain").guarantee, "server") == "no promise on prompt, output, weights"
+
+
+def test_an_asset_without_a_promise_is_told_apart_from_what_is_seen():
+    bare = partial(Claim, property="confidentiality", against=("layers-0",), basis="none")
+    claims = [bare(asset="prompt", reveals=("activations", "length")), bare(asset="weights", reveals=("layers 0-1",))]
+    assert promises.sees(claims, "layers-0") == "activations, length, layers 0-1; no promise on prompt, weights"
+
+
+def test_one_is_no_plural():
+    claim = Claim(asset="weights", property="confidentiality", against=("a",), basis="none", reveals=("layers 2-2",))
+    assert promises.sees([claim], "a") == "layer 2; no promise on weights"
+    assert promises.sentence(claim, [claim.against]) == "exposed to a; reveals layer 2"
+    wide = msgspec.structs.replace(claim, reveals=("layers 2-21", "layers 12-2"))
+    assert promises.sees([wide], "a").startswith("layers 2-21, layers 12-2;")
+    assert [numbers.parties(many) for many in (0, 1, 6)] == ["0 parties", "1 party", "6 parties"]
 
 
 def test_the_first_different_token_is_found_when_there_is_one():

@@ -104,6 +104,22 @@ async def test_the_fleet_is_listed_and_a_kill_asks_first(tmp_path):
         assert "✗ lost" not in shown(app)
 
 
+@pytest.mark.parametrize("mode", ["gallery", "compare", "fleet", "runs", "plugins"])
+async def test_the_header_follows_parties_that_die_without_a_notice(tmp_path, mode):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await ready(pilot)
+        app.start_fleets()
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await app.go(mode)
+        await until(pilot, lambda: "6 parties" in shown(app))
+        held = app.desk.scripted._parties
+        for key in list(held)[1:]:
+            held[key] = msgspec.structs.replace(held[key], health="lost", note="killed by signal 9")
+        await until(pilot, lambda: "1 party" in shown(app), seconds=5)
+        assert "6 parties" not in shown(app)
+
+
 async def test_the_fleet_is_painted_a_few_times_a_second_however_much_happens(tmp_path, monkeypatch):
     from unfed.console.app.screens.fleet import FleetScreen
     from unfed.console.runner.notices import PartyChanged
@@ -169,6 +185,20 @@ async def test_setup_is_generated_checked_and_applied(tmp_path):
         fields = {field.field.key: field for field in app.screen.query(FormField)}
         assert fields["split.shards"].text == "2,4", "the form remembers"
         await pilot.press("escape")
+
+
+async def test_setup_shows_and_keeps_a_mode_that_was_changed_outside_it(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+r", "ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        fields = {field.field.key: field for field in app.screen.query(FormField)}
+        assert fields["run.race"].text == "true"
+        fields["run.temperature"].query_one(FieldInput).value = "0.7"
+        await pilot.press("f10")
+        await until(pilot, lambda: app.choice.sampling.temperature == 0.7)
+        assert app.choice.race
 
 
 async def test_a_variant_that_cannot_be_planned_says_so_in_its_column(tmp_path):

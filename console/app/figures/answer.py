@@ -36,7 +36,7 @@ def standing(column: Column, now: float) -> tuple[str, Tone]:
             return ("waiting its turn", "dim")
         case "starting":
             since = now - column.starting_since if column.starting_since is not None else 0.0
-            return (f"starting {len(column.parties)} parties {since:.1f} s", "accent")
+            return (f"starting {numbers.parties(len(column.parties))} {since:.1f} s", "accent")
         case "answering":
             doing = list(column.open)[-1] if column.open else "answering"
             return (f"{clean_line(doing)} · {counted}", "accent")

@@ -10,6 +10,7 @@ import msgspec
 from unfed.plugins import Backend, Failure, Plan, Requirement
 from unfed.plugins.host import Unavailable
 
+from . import numbers
 from .badges import Badge, badge
 from .text import Line, clean_line, shorten
 
@@ -83,5 +84,5 @@ def foot(card: Card, width: int) -> list[Line]:
     if card.problem:
         rows: list[Line] = [((row, "bad"),) for row in textwrap.wrap(card.problem, width)[:2]]
         return rows + [((shorten(f"→ {way}", width), "accent"),) for way in card.install]
-    parties = f"{card.parties} parties" if card.parties else "installed"
+    parties = numbers.parties(card.parties) if card.parties else "installed"
     return [((f"{parties}, ready to run", "dim"),)]

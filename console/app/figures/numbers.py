@@ -67,3 +67,8 @@ def error(value: float | None) -> str:
     if abs(value) < 1e-3:
         return f"{value:.1e}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def parties(many: int) -> str:
+    """`1 party`, `6 parties`."""
+    return f"{many} party" if many == 1 else f"{many} parties"

@@ -75,7 +75,7 @@ def summary(parties: Iterable[PartyState]) -> list[Span]:
         return [("no party is running", "dim")]
     alive = [party for party in everyone if party.health not in ("lost", "stopped")]
     spans: list[Span] = [
-        (f"{len(alive)} part{'y' if len(alive) == 1 else 'ies'}", "strong"),
+        (numbers.parties(len(alive)), "strong"),
         (f"  {numbers.size(sum(party.pss_bytes for party in alive))} PSS", "plain"),
         (f"  {numbers.size(sum(party.bytes_out for party in everyone))} sent", "plain"),
     ]

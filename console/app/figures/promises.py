@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -12,6 +13,7 @@ from .badges import BASES
 from .text import Line, clean_line, hanging, names
 
 _BROKEN = {"confidentiality": "exposed to", "integrity": "integrity not protected against", "anonymity": "known to"}
+_ONE_LAYER = re.compile(r"layers (\d+)-\1")
 
 
 def sentence(claim: Claim, coalitions: Sequence[tuple[str, ...]]) -> str:
@@ -25,9 +27,14 @@ def sentence(claim: Claim, coalitions: Sequence[tuple[str, ...]]) -> str:
     if claim.parameters:
         parts.append(", ".join(f"{key} = {value:g}" for key, value in claim.parameters.items()))
     if claim.reveals:
-        parts.append(f"reveals {', '.join(claim.reveals)}")
+        parts.append(f"reveals {', '.join(map(_part, claim.reveals))}")
     parts += [why if why.startswith("simulated") else f"assumes {why}" for why in claim.assumes]
     return clean_line("; ".join(parts))
+
+
+def _part(revealed: str) -> str:
+    """What is revealed, in words; a run of one layer is that layer."""
+    return _ONE_LAYER.sub(r"layer \1", revealed) if _ONE_LAYER.fullmatch(revealed) else revealed
 
 
 def _noun(claim: Claim) -> str:
@@ -71,14 +78,20 @@ def lines(guarantee: Iterable[Claim], width: int, mode: str = "real") -> list[Li
 
 
 def sees(guarantee: Iterable[Claim], party: str) -> str:
-    """What `party` learns by the claims: assets it is not kept from, and what else the claims say is revealed."""
-    learned: dict[str, None] = {}
+    """What `party` learns by the claims: what they say is revealed, and apart from it the assets left unprotected.
+
+    An asset without a promise need not reach the party as it is: `activations, length; no promise on prompt`.
+    """
+    revealed: dict[str, None] = {}
+    open_to: dict[str, None] = {}
     named = False
     for claim in guarantee:
         if claim.property == "confidentiality" and {party, party.partition(".")[0]} & set(claim.against):
             named = True
-            learned |= {claim.asset: None} if not claim.denies else {}
-            learned |= dict.fromkeys(claim.reveals)
-    if learned:
-        return clean_line(", ".join(learned))
+            open_to |= {claim.asset: None} if not claim.denies else {}
+            revealed |= dict.fromkeys(map(_part, claim.reveals))
+    told = [", ".join(revealed)] if revealed else []
+    told += [f"no promise on {', '.join(open_to)}"] if open_to else []
+    if told:
+        return clean_line("; ".join(told))
     return "nothing, it is claimed" if named else "no claim"

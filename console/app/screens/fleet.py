@@ -19,9 +19,6 @@ from ..widgets.party_table import PartyTable
 from .confirm import Confirm
 from .page import Page
 
-LOG_EVERY = 1.0
-"""Seconds between readings of the log."""
-
 
 class FleetScreen(Page):
     """Watch parties, kill them, start them again."""
@@ -37,9 +34,6 @@ class FleetScreen(Page):
         yield PartyTable()
         yield Static(id="no-fleet", markup=False)
         yield LogPane()
-
-    def on_mount(self) -> None:
-        self.set_interval(LOG_EVERY, self._look)
 
     def paint(self) -> None:
         parties = self.unfed.board.parties
@@ -74,7 +68,7 @@ class FleetScreen(Page):
             self._read_log()
 
     def _look(self) -> None:
-        """Between notices: the session's own word, and the log."""
+        """Between notices: the session's own word, all of which is shown here, and the log."""
         if self.is_current and self.unfed.sync():
             self.unfed.changed()
         self._read_log()

@@ -10,12 +10,16 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
+from ..figures.numbers import parties
 from ..figures.text import Span
 from ..widgets.topbar import TopBar
 
 if TYPE_CHECKING:
     from ..app import UnfedApp
     from ..palette import Entry
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at the parties: what befalls them between runs is told by no notice."""
 
 
 class Page(Screen[None]):
@@ -43,6 +47,7 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:  # textual calls the handlers of every class in turn: no `super()` in subclasses
         self.set_interval(self.period, self._tick)
+        self.set_interval(LOOK_EVERY, self._look)
 
     def on_screen_resume(self) -> None:
         self.call_after_refresh(self.draw)
@@ -61,6 +66,11 @@ class Page(Screen[None]):
             self.query_one(TopBar).show(self._going_on())
             self.paint()
 
+    def _look(self) -> None:
+        """Between notices: the session's own word, of which most screens show the head count alone."""
+        if self.is_current and self.unfed.sync():
+            self.query_one(TopBar).show(self._going_on())
+
     def _going_on(self) -> list[Span]:
         board = self.unfed.board
         if self.unfed.survey is None:
@@ -69,7 +79,7 @@ class Page(Screen[None]):
             live = sum(column.live for column in board.columns.values())
             return [(f"● {live} of {len(board.columns)} live ", "accent")]
         alive = sum(party.health not in ("lost", "stopped") for party in board.parties.values())
-        return [(f"{alive} parties ", "dim")] if alive else [("", "dim")]
+        return [(f"{parties(alive)} ", "dim")] if alive else [("", "dim")]
 
     def paint(self) -> None:
         """Bring the widgets up to date with the board."""
