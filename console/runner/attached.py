@@ -7,8 +7,9 @@ from pathlib import Path
 
 from unfed.plugins import UnfedError
 
-from ..results.record import Record
-from .notices import RunEnded, Watcher
+from ..results.record import Record, Result
+from .conduct import blank
+from .notices import ResultReady, RunBegan, RunEnded, Watcher
 from .orders import (
     CancelOrder,
     FleetReport,
@@ -68,8 +69,10 @@ class AttachedFleet:
     async def run(self, request: Request, watch: Watcher) -> Record:
         """Run the prompts of `request` through those variants of it that the fleet has under the same ids.
 
+        Where the supervisor ends before the run does, what it had answered is kept, and the rest has failed.
+
         Raises:
-            UnfedError: the supervisor refused, or ended before the run did.
+            UnfedError: the supervisor refused, or ended before the run had begun.
         """
         order = RunOrder(
             prompts=request.prompts,
@@ -80,14 +83,25 @@ class AttachedFleet:
             race=request.race,
         )
         self._writer.write(packed(order))
+        begun: Record | None = None
+        results: dict[tuple[str, str], Result] = {}
         while True:
-            report = await self._hear()
+            try:
+                report = await self._hear()
+            except UnfedError as error:
+                if begun is None:
+                    raise
+                return _broken_off(begun, request, results, error, watch)
             if isinstance(report, Refused):
                 raise UnfedError.of(report.failure)
             if isinstance(report, Status):
                 continue
             watch(report)
-            if isinstance(report, RunEnded):
+            if isinstance(report, RunBegan):
+                begun = report.record
+            elif isinstance(report, ResultReady):
+                results[report.result.variant, report.result.prompt_id] = report.result
+            elif isinstance(report, RunEnded):
                 return report.record
 
     def interrupt(self) -> None:
@@ -116,3 +130,18 @@ class AttachedFleet:
             raise UnfedError(f"the fleet {self.name!r} ended", kind="fleet", hint="look at the terminal it ran in")
         report: FleetReport = decode_report(data)
         return report
+
+
+def _broken_off(
+    record: Record, request: Request, results: dict[tuple[str, str], Result], error: UnfedError, watch: Watcher
+) -> Record:
+    """The record of a run whose supervisor is gone."""
+    for prompt in request.prompts:
+        for variant in request.variants:
+            if (variant.id, prompt.id) not in results:
+                results[variant.id, prompt.id] = blank(variant, prompt, error.failure)
+                watch(ResultReady(results[variant.id, prompt.id]))
+            record.results.append(results[variant.id, prompt.id])
+    record.status = "complete"
+    watch(RunEnded(record))
+    return record

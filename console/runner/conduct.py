@@ -30,7 +30,7 @@ from ..results.record import (
 )
 from . import score
 from .describe import describe
-from .notices import Answering, ResultReady, RunEnded, Watcher
+from .notices import Answering, ResultReady, RunBegan, RunEnded, Watcher
 from .request import Request
 from .variants import Variant
 
@@ -58,6 +58,7 @@ class Run:
     async def conduct(self, fleets: Mapping[str, Fleet], failed: Mapping[str, UnfedError]) -> Record:
         """Ask everything; returns the finished record."""
         request = self._request
+        self._watch(RunBegan(self.record))
         slots = asyncio.Semaphore(request.concurrency)
         # The reference goes first, so that the others can be scored as soon as they answer.
         variants = sorted(request.variants, key=lambda variant: variant.id != self._reference)
@@ -71,9 +72,9 @@ class Run:
             if variant.id in self._skip:
                 self._skip.discard(variant.id)
                 cancelled = Failure(kind="cancelled", message="the query was cancelled before it began")
-                await self._close(variant, prompt, self._blank(variant, prompt, cancelled), None)
+                await self._close(variant, prompt, blank(variant, prompt, cancelled), None)
             elif (error := failed.get(variant.id)) is not None:
-                await self._close(variant, prompt, self._blank(variant, prompt, error.failure), None)
+                await self._close(variant, prompt, blank(variant, prompt, error.failure), None)
             else:
                 await self._ask(fleets[variant.id], variant, prompt)
 
@@ -127,7 +128,7 @@ class Run:
             seed=request.sampling.seed,
             logits=self._reference is not None,
         )
-        result = self._blank(variant, prompt)
+        result = blank(variant, prompt)
         tokens: list[Token] = []
         flight = (fleet, query.id)
         self._in_flight.setdefault(variant.id, set()).add(flight)
@@ -193,16 +194,18 @@ class Run:
             for each in self._request.variants:
                 self._tokens[each.id, prompt.id] = None  # logits are large and have served
 
-    def _blank(self, variant: Variant, prompt: Prompt, error: Failure | None = None) -> Result:
-        return Result(
-            backend=variant.backend.name,
-            variant=variant.id,
-            prompt_id=prompt.id,
-            options=variant.settings,
-            status="ok" if error is None else "cancelled" if error.kind == "cancelled" else "failed",
-            error=error,
-            seconds=Seconds(),
-        )
+
+def blank(variant: Variant, prompt: Prompt, error: Failure | None = None) -> Result:
+    """A result before anything came, or one that `error` is all of."""
+    return Result(
+        backend=variant.backend.name,
+        variant=variant.id,
+        prompt_id=prompt.id,
+        options=variant.settings,
+        status="ok" if error is None else "cancelled" if error.kind == "cancelled" else "failed",
+        error=error,
+        seconds=Seconds(),
+    )
 
 
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:

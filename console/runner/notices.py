@@ -46,9 +46,15 @@ class ResultReady(msgspec.Struct, frozen=True, tag=True):
     result: Result
 
 
+class RunBegan(msgspec.Struct, frozen=True, tag=True):
+    """A run begins; `record` is what is known of it by now, without results."""
+
+    record: Record
+
+
 class RunEnded(msgspec.Struct, frozen=True, tag=True):
     record: Record
 
 
-Notice = FleetStarting | FleetReady | FleetFailed | PartyChanged | Answering | ResultReady | RunEnded
+Notice = FleetStarting | FleetReady | FleetFailed | PartyChanged | Answering | RunBegan | ResultReady | RunEnded
 Watcher = Callable[[Notice], None]

@@ -19,7 +19,9 @@ from unfed.console.results.check import faults
 from unfed.console.results.record import Prompt, Record, to_json
 from unfed.console.runner.attached import AttachedFleet
 from unfed.console.runner.build import Wanted, build
-from unfed.console.runner.notices import Answering, Notice, ResultReady
+from unfed.console.runner.conduct import blank
+from unfed.console.runner.notices import Answering, Notice, ResultReady, RunBegan, RunEnded
+from unfed.console.runner.orders import packed, socket_path, unpacked
 from unfed.console.runner.request import Request
 from unfed.console.runner.session import Session
 from unfed.console.runner.supervisor import Supervisor
@@ -245,3 +247,25 @@ async def test_a_fleet_that_outlives_runs(session: Session, model: Path, tmp_pat
     assert not any(psutil.pid_exists(state.pid) for state in status.parties)
     with pytest.raises(UnfedError, match="no fleet called"):
         await AttachedFleet.reach(tmp_path, "lab")
+
+
+async def test_a_supervisor_that_dies_leaves_what_was_answered(model: Path, tmp_path: Path) -> None:
+    request = await build(Wanted(backends=("plain", "split"), model=str(model), prompts=TEXTS[:2]), PluginHost())
+    first = blank(request.variants[0], request.prompts[0])
+
+    async def attend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await unpacked(reader)
+        for notice in (RunBegan(Record(run_id="r", started="now", profile=None)), ResultReady(first)):
+            writer.write(packed(notice))
+        writer.close()  # as one that is killed
+
+    server = await asyncio.start_unix_server(attend, str(socket_path(tmp_path, "lab")))
+    seen: list[object] = []
+    fleet = await AttachedFleet.reach(tmp_path, "lab")
+    record = await fleet.run(request, seen.append)
+    await fleet.close()
+    server.close()
+    assert record.run_id == "r" and record.status == "complete"
+    assert [result.status for result in record.results] == ["ok", "failed", "failed", "failed"]
+    assert all("'lab' ended" in result.error.message for result in record.results if result.error)
+    assert isinstance(seen[-1], RunEnded) and seen[-1].record is record
