@@ -138,7 +138,7 @@ class Transformer:
         """Shares of what attention adds, at scale ATTENDED + OUT. Five rounds."""
         weights, tokens = self.weights, normed.shape[0]
         heads, groups, width = weights.heads, weights.groups, weights.width
-        joined = _apply(run, layer.attention(start, tokens), normed)
+        joined = _apply(run, run.ahead(partial(layer.attention, start, tokens)), normed)
         queries, keys, values = torch.split(joined, [heads * width, groups * width, groups * width], -1)
         queries = queries.reshape(tokens, groups, heads // groups, width).permute(1, 2, 0, 3)
         queries = queries.reshape(groups, heads // groups * tokens, width)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -15,9 +14,6 @@ from ..common.families import family_of
 from ..common.weights import tensor_name
 from . import scales
 from .engine.ring import encode
-
-KEPT = 8
-"""Matrices with positions turned in that are kept a while: made when a step is prepared, used when it is run."""
 
 
 class Linear(NamedTuple):
@@ -128,7 +124,7 @@ def _llama(model: Model) -> Weights:
         gates = torch.cat([read(f"{name}mlp.{part}_proj.weight").T for part in ("gate", "up")], 1)
         layers.append(
             Layer(
-                lru_cache(maxsize=KEPT)(_turned(parts, biases, turn)),
+                _turned(parts, biases, turn),
                 _linear(read(name + "self_attn.o_proj.weight").T, None, scales.OUT, scales.ATTENDED),
                 _linear(gates * gain_after[:, None], None, scales.WEIGHT, scales.NORMED),
                 _linear(read(name + "mlp.down_proj.weight").T, None, scales.DOWN, 2 * scales.GATE),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from unfed.plugins import UnfedError
 
 from . import ring
 from .wire import Mask, Wire
+
+Made = TypeVar("Made")
 
 Exchange = Callable[[torch.Tensor], torch.Tensor]
 """Send a flat int64 tensor to the other node and return what it sent at the same time, of the same length."""
@@ -62,6 +64,10 @@ class Run(Protocol):
 
     def share(self, wire: Wire) -> torch.Tensor:
         """A wire's value as shares."""
+        ...
+
+    def ahead(self, make: Callable[[], Made]) -> Made:
+        """What depends on nothing secret, such as on positions: made when a run is prepared, used when it computes."""
         ...
 
 
@@ -169,6 +175,9 @@ class Dealing:
     def share(self, wire: Wire) -> torch.Tensor:
         return blank(*wire.shape)
 
+    def ahead(self, make: Callable[[], Made]) -> Made:
+        return make()
+
 
 class Preparing:
     """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
@@ -192,6 +201,10 @@ class Preparing:
 
     def share(self, wire: Wire) -> torch.Tensor:
         return blank(*wire.shape)
+
+    def ahead(self, make: Callable[[], Made]) -> Made:
+        self.made.append(made := make())
+        return made
 
 
 class Computing:
@@ -225,6 +238,10 @@ class Computing:
 
     def share(self, wire: Wire) -> torch.Tensor:
         return wire.share(self.party)
+
+    def ahead(self, make: Callable[[], Made]) -> Made:
+        made: Made = self._made.popleft()
+        return made
 
 
 def _bytes(array: Any) -> memoryview:
