@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from unfed.plugins import UnfedError
+from unfed.plugins import Query, UnfedError
 
 from .generation import Generation
 
@@ -53,6 +53,19 @@ class Sampler:
         self._top_p = top_p
         self._generator = torch.Generator().manual_seed(seed % 2**64)
         self.stopped: Stopped | None = None
+
+    @classmethod
+    def of(cls, query: Query, generation: Generation, prompt: Sequence[int], context: int) -> Sampler:
+        """The sampler that a query asks for."""
+        return cls(
+            generation,
+            prompt,
+            max_new_tokens=query.max_new_tokens,
+            context=context,
+            temperature=query.temperature,
+            top_p=query.top_p,
+            seed=query.seed,
+        )
 
     @property
     def tokens(self) -> list[int]:

@@ -28,15 +28,7 @@ class Client(ClientRole):
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
-        sampler = Sampler(
-            self._generation,
-            prompt,
-            max_new_tokens=query.max_new_tokens,
-            context=self.ctx.model.card.context,
-            temperature=query.temperature,
-            top_p=query.top_p,
-            seed=query.seed,
-        )
+        sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
         stream = self._text.stream()
         ids, start, step = prompt, 0, 0
         while sampler.stopped is None:

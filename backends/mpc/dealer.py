@@ -25,7 +25,6 @@ class Dealer(Role):
         ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
         self._transformer = Transformer(outline(card), ranges)
         self._context = card.context
-        self._hidden = card.hidden
         self._sessions: dict[str, _Session] = {}
 
     async def forget(self, query: str) -> None:

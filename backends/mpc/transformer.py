@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from unfed.plugins import UnfedError
+
 from . import scales
 from .engine.gates import MatMul, Outside, Product, Spline, SquareSum, Table, Truncate
 from .engine.gates.spline import Pieces, relative
@@ -51,7 +53,15 @@ class Approximations(NamedTuple):
 
 
 def approximate(weights: Weights, ranges: Ranges) -> Approximations:
-    """Tables that hold within `ranges`. Raises ValueError where a range is too wide."""
+    """Tables that hold within `ranges`.
+
+    Raises:
+        ValueError: a range is too wide.
+        UnfedError: an activation function that there is no table of.
+    """
+    if (activation := ACTIVATIONS.get(weights.activation)) is None:
+        known = ", ".join(ACTIVATIONS)
+        raise UnfedError(f"the activation {weights.activation!r} is not supported", hint=f"mpc knows {known}")
     square = 2.0 ** (2 * scales.RESIDUAL) * weights.hidden
     roots = tuple(
         relative(partial(_root, square, weights.epsilon), int(low * square), int(high * square), PIECES)
@@ -66,7 +76,7 @@ def approximate(weights: Weights, ranges: Ranges) -> Approximations:
         roots,
         bins(np.exp, scales.SCORE, score_bits, EXP_BINS, scales.EXP),
         inverse,
-        bins(ACTIVATIONS[weights.activation], scales.ACTIVATION, gate_bits, GATE_BINS, 2 * scales.GATE),
+        bins(activation, scales.ACTIVATION, gate_bits, GATE_BINS, 2 * scales.GATE),
     )
 
 

@@ -30,7 +30,6 @@ PRELOAD = (
     "transformers.models.llama.modeling_llama",
     "transformers.models.qwen2.modeling_qwen2",
     "transformers.models.gpt2.modeling_gpt2",
-    "numba",
 )
 """What most parties import; importing it once and forking makes them ready in a fraction of a second."""
 

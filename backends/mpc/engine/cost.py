@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .session import Gate, Made, blank
+from .session import Gate, Shapes, blank
 from .wire import Mask, Wire
 
 
@@ -54,7 +54,7 @@ class _Counting:
         self.common_bytes += int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
 
 
-class _Predicting:
+class _Predicting(Shapes):
     def __init__(self) -> None:
         self.draw: Any = _Counting()
         self.rounds = self.sent = 0
@@ -66,12 +66,3 @@ class _Predicting:
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.read(self.draw, *wires)[1]
-
-    def public(self, value: torch.Tensor) -> torch.Tensor:
-        return blank(*value.shape)
-
-    def share(self, wire: Wire) -> torch.Tensor:
-        return blank(*wire.shape)
-
-    def ahead(self, make: Callable[[], Made]) -> Made:
-        return make()

@@ -157,17 +157,8 @@ class _Reader:
             raise _misfit(f"{len(self._data) - self._at} bytes of it are left over")
 
 
-class Dealing:
-    """The dealer's run: it makes the masks, and what the gates need to know of them."""
-
-    def __init__(self, deal: Deal) -> None:
-        self.deal = deal
-
-    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
-        return tuple(Wire(blank(*each.shape), (Mask(self.deal.mask(*each.shape)),)) for each in shares)
-
-    def apply(self, gate: Gate, *wires: Wire) -> Any:
-        return gate.deal(self.deal, *wires)
+class Shapes:
+    """What is common to runs that compute nothing."""
 
     def public(self, value: torch.Tensor) -> torch.Tensor:
         return blank(*value.shape)
@@ -179,7 +170,20 @@ class Dealing:
         return make()
 
 
-class Preparing:
+class Dealing(Shapes):
+    """The dealer's run: it makes the masks, and what the gates need to know of them."""
+
+    def __init__(self, deal: Deal) -> None:
+        self.deal = deal
+
+    def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
+        return tuple(Wire(blank(*each.shape), (Mask(self.deal.mask(*each.shape)),)) for each in shares)
+
+    def apply(self, gate: Gate, *wires: Wire) -> Any:
+        return gate.deal(self.deal, *wires)
+
+
+class Preparing(Shapes):
     """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
 
     def __init__(self, draw: Draw) -> None:
@@ -195,12 +199,6 @@ class Preparing:
         material, result = gate.read(self.draw, *wires)
         self.made.append(gate.ready(self.draw.party, material))
         return result
-
-    def public(self, value: torch.Tensor) -> torch.Tensor:
-        return blank(*value.shape)
-
-    def share(self, wire: Wire) -> torch.Tensor:
-        return blank(*wire.shape)
 
     def ahead(self, make: Callable[[], Made]) -> Made:
         self.made.append(made := make())
