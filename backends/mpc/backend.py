@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Options, Party, Plan, hookimpl
 
 from ..common.claims import on_the_network
@@ -13,6 +15,12 @@ APART = "no two of compute-0, compute-1 and dealer pool what they have"
 FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
+class MpcOptions(Options):
+    context: int = Field(default=1024, ge=2, le=1 << 16)
+    """Most tokens that a prompt and its answer may have together; the model's own limit where that is lower. The more
+    there may be, the fewer bits are left for each number."""
+
+
 class Mpc(Backend):
     """Two nodes hold every number as two shares that say nothing alone; a dealer makes their randomness."""
 
@@ -21,19 +29,20 @@ class Mpc(Backend):
         "Two nodes compute on shares that tell nothing alone; a dealer who sees lengths only makes the randomness."
     )
     source = "docs/backends/mpc.md"
+    Options = MpcOptions
 
     def plan(self, models: Models, options: Options) -> Plan:
         card = models["model"]
-        assert isinstance(card, ModelCard)
+        assert isinstance(card, ModelCard) and isinstance(options, MpcOptions)
         family_of(card)
-        role = "unfed.backends.mpc"
+        role, shared = "unfed.backends.mpc", {"context": min(options.context, card.context or options.context)}
         parties = (
-            Party("client", f"{role}.client:Client", opens={"model": ("config",)}),
+            Party("client", f"{role}.client:Client", opens={"model": ("config",)}, settings=shared),
             *(
-                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party})
+                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party, **shared})
                 for party, name in enumerate(NODES)
             ),
-            Party("dealer", f"{role}.dealer:Dealer", opens={"model": ("config",)}),
+            Party("dealer", f"{role}.dealer:Dealer", opens={"model": ("config",)}, settings=shared),
         )
         links = (
             *(Link("client", name) for name in NODES),

@@ -12,10 +12,10 @@ from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError
 from ..common.generation import Generation
 from ..common.sampling import Sampler
 from ..common.text import Text
-from . import scales
 from .backend import NODES
 from .embedding import keys
 from .engine.ring import decode
+from .scales import Format
 
 
 class Client(ClientRole):
@@ -23,12 +23,14 @@ class Client(ClientRole):
         model = self.ctx.model
         self._text = Text.of(model.card)
         self._generation = Generation.of(model.folder, model.card.name)
+        self._context: int = self.ctx.settings["context"]
+        self._scales = Format.travelled(await self.ctx.call(NODES[0], "format")).scales
         keys([0], model.card.vocab)  # compiles, or loads what was compiled
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
-        sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
+        sampler = Sampler.of(query, self._generation, prompt, self._context)
         stream = self._text.stream()
         ids, start, step = prompt, 0, 0
         while sampler.stopped is None:
@@ -65,7 +67,7 @@ class Client(ClientRole):
                 kind="role",
                 hint="use another prompt, or backend plain or split",
             )
-        return decode(first["logits"] + second["logits"], scales.LOGIT).float()
+        return decode(first["logits"] + second["logits"], self._scales.logit).float()
 
     async def _both(self, method: str, **fields: int) -> None:
         await asyncio.gather(*(self.ctx.call(node, method, **fields) for node in NODES))

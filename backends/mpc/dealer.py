@@ -12,19 +12,20 @@ from unfed.plugins import Role, UnfedError, serve
 
 from .backend import NODES
 from .engine.session import Deal, Dealing, blank
-from .scales import Ranges
+from .folding import outline
+from .scales import Format
 from .transformer import Cache, Transformer
-from .weights import outline
+from .weights import fixed
 
 Part = dict[str, Any]
 
 
 class Dealer(Role):
     async def start(self) -> None:
-        card = self.ctx.model.card
-        ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
-        self._transformer = Transformer(outline(card), ranges)
-        self._context = card.context
+        self._context: int = self.ctx.settings["context"]
+        format = Format.travelled(await self.ctx.call(NODES[0], "format"))
+        folded = outline(self.ctx.model.card, self._context)
+        self._transformer = Transformer(fixed(folded, format.scales), format)
         self._sessions: dict[str, _Session] = {}
 
     async def forget(self, query: str) -> None:
@@ -64,7 +65,7 @@ class _Session:
                 raise UnfedError(f"{sender} asked for other lengths than its peer", kind="protocol", party=sender)
             del self._waiting[party]
         else:
-            if (step, start) != self._next or tokens < 1 or 0 < self._context < start + tokens:
+            if (step, start) != self._next or tokens < 1 or self._context < start + tokens:
                 raise UnfedError(f"{sender} asked for lengths that cannot be", kind="protocol", party=sender)
             both = await asyncio.to_thread(self._deal, start, tokens)
             self._next = step + 1, start + tokens

@@ -12,12 +12,14 @@ from unfed.plugins import Channel, Role, UnfedError, serve
 
 from ..common.whole import Whole
 from .backend import NODES
+from .bounds import fit
 from .calibrate import calibrate
 from .embedding import Keys, fits, look_up
 from .engine.session import Computing, Draw, Preparing, blank
-from .scales import Ranges
+from .folding import fold
+from .scales import Format
 from .transformer import Cache, Transformer
-from .weights import read
+from .weights import fixed
 
 
 class Node(Role):
@@ -25,11 +27,13 @@ class Node(Role):
         card = self.ctx.model.card
         self._party: int = self.ctx.settings["party"]
         self._peer = NODES[1 - self._party]
+        context: int = self.ctx.settings["context"]
+        folded = fold(self.ctx.model, context)
         if self._party == 0:
-            self._ranges = calibrate(Whole(card).model)
+            self._format = fit(folded, calibrate(Whole(card).model, context))
         else:
-            self._ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
-        self._transformer = Transformer(read(self.ctx.model), self._ranges)
+            self._format = Format.travelled(await self.ctx.call(NODES[0], "format"))
+        self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
         self._sessions: dict[str, _Session] = {}
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
 
@@ -38,9 +42,9 @@ class Node(Role):
             session.close()
 
     @serve
-    async def ranges(self, sender: str) -> list[object]:
-        """Within which the model's numbers lie, from running it on random tokens."""
-        return list(self._ranges)
+    async def format(self, sender: str) -> list[object]:
+        """How the model's numbers are held, from its weights and from running it on random tokens."""
+        return list(self._format)
 
     @serve
     async def prepare(self, sender: str, *, step: int, start: int, tokens: int) -> None:

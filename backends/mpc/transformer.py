@@ -1,33 +1,26 @@
 """The model as a program of the engine: shares of embeddings in, shares of logits out.
 
-Fifteen rounds a layer: the sum of squares, its root, the normalised values, queries keys and values, scores (with the
-values, cut), exponentials, the same cut (with their sum's inverse), the weighed values, the residual stream; then
-likewise to the residual stream again. Keys and values stay open under the masks they were first opened under.
+Sixteen rounds a layer: the sum of squares, its root, the normalised values, queries keys and values, scores (with the
+values, cut), exponentials with their sum, its inverse, their product, the same cut, the residual stream; then likewise
+to the residual stream again. Keys and values stay open under the masks they were first opened under.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from unfed.plugins import UnfedError
-
-from . import scales
-from .engine.gates import MatMul, Outside, Product, Spline, SquareSum, Table, Truncate
-from .engine.gates.spline import Pieces, relative
-from .engine.gates.table import Bins, bins
+from .approximations import approximate
+from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate
 from .engine.session import Run
 from .engine.wire import Wire, join
-from .scales import Ranges
+from .scales import Format
 from .weights import Layer, Linear, Weights
 
-PIECES = 24
-"""Pieces of a normaliser's root and of softmax's inverse per doubling."""
-EXP_BINS, GATE_BINS = 10, 10
-DROPPED_BY_GUARD = 46
+COARSE_BITS = -2
+COARSE = 2.0**COARSE_BITS
+"""How far off scores may be where they are compared: no two softmaxes differ by what is taken off."""
 
 
 class Cache:
@@ -43,156 +36,144 @@ class Cache:
         return whole
 
 
-class Approximations(NamedTuple):
-    """Public tables for one model: of roots, one per normaliser; exponentials; their sum's inverse; the activation."""
-
-    roots: tuple[Pieces, ...]
-    exp: Bins
-    inverse: Pieces
-    activation: Bins
-
-
-def approximate(weights: Weights, ranges: Ranges) -> Approximations:
-    """Tables that hold within `ranges`.
-
-    Raises:
-        ValueError: a range is too wide.
-        UnfedError: an activation function that there is no table of.
-    """
-    if (activation := ACTIVATIONS.get(weights.activation)) is None:
-        known = ", ".join(ACTIVATIONS)
-        raise UnfedError(f"the activation {weights.activation!r} is not supported", hint=f"mpc knows {known}")
-    square = 2.0 ** (2 * scales.RESIDUAL) * weights.hidden
-    roots = tuple(
-        relative(partial(_root, square, weights.epsilon), int(low * square), int(high * square), PIECES)
-        for low, high in ranges.squares
-    )
-    low, high = (int(bound * 2.0**scales.EXP) for bound in ranges.total)
-    inverse = relative(lambda total: 2.0**scales.EXP / total, low, high, PIECES, kept=12)
-    reach = max(abs(bound) for bound in ranges.score)
-    score_bits = scales.SCORE + 1 + int(np.ceil(np.log2(reach)))
-    gate_bits = scales.ACTIVATION + 1 + int(np.ceil(np.log2(ranges.gate)))
-    return Approximations(
-        roots,
-        bins(np.exp, scales.SCORE, score_bits, EXP_BINS, scales.EXP),
-        inverse,
-        bins(activation, scales.ACTIVATION, gate_bits, GATE_BINS, 2 * scales.GATE),
-    )
-
-
-def _root(square: float, epsilon: float, total: np.ndarray) -> np.ndarray:
-    return np.asarray((total / square + epsilon) ** -0.5)
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    return torch.erf(torch.from_numpy(np.asarray(x))).numpy()
-
-
-ACTIVATIONS = {
-    "silu": lambda x: x / (1 + np.exp(-x)),
-    "gelu": lambda x: x * 0.5 * (1 + _erf(x / np.sqrt(2))),
-    "gelu_new": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
-}
-
-
 class Transformer:
-    """One model under the protocol. Raises ValueError where a range is too wide for its tables."""
+    """One model under the protocol. Raises UnfedError where there are no tables for its numbers."""
 
-    def __init__(self, weights: Weights, ranges: Ranges) -> None:
-        self.weights, self.ranges = weights, ranges
-        self.tables = approximate(weights, ranges)
+    def __init__(self, weights: Weights, format: Format) -> None:
+        self.weights = weights
+        self.ranges, self.scales, _ = format
+        self.tables = approximate(weights, format)
 
     def step(self, run: Run, embedded: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Run tokens [t, hidden] that follow `start` others.
 
-        Returns shares of the last one's logits [vocab], at scale LOGIT, and of how many guards fell.
+        Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
-        weights, guards = self.weights, _Guards()
+        weights, scales, guards = self.weights, self.scales, _Guards()
         if weights.positions is not None:
             embedded = embedded + run.public(weights.positions[start : start + embedded.shape[0]])
         (residual,) = run.open(embedded)
         for number, layer in enumerate(weights.layers):
-            normed = self._norm(run, residual, 2 * number, guards)
+            normed = self._norm(run, residual, 2 * number, guards, scales.attending)
             attended = self._attention(run, layer, number, normed, cache, start, guards)
-            residual = self._add(run, residual, attended, scales.ATTENDED + scales.OUT)
-            normed = self._norm(run, residual, 2 * number + 1, guards)
-            fed = self._feed(run, layer, normed, guards)
-            given = 2 * scales.GATE if weights.gated else scales.GATE
+            residual = self._add(run, residual, attended, scales.attended + scales.out)
+            normed = self._norm(run, residual, 2 * number + 1, guards, scales.normed)
+            fed = self._feed(run, layer, normed)
+            given = 2 * scales.gate if weights.gated else scales.gate
             last = number == len(weights.layers) - 1
-            residual = self._add(run, residual, fed, given + scales.DOWN, last)
-        normed = self._norm(run, residual, -1, guards)
+            residual = self._add(run, residual, fed, given + scales.down, last)
+        normed = self._norm(run, residual, -1, guards, scales.normed)
         return _apply(run, weights.head, normed)[0], guards.total
 
     def _add(self, run: Run, residual: Wire, share: torch.Tensor, scale: int, last_only: bool = False) -> Wire:
         """The residual stream and what is added to it, opened as one sum and cut to its scale."""
-        bits = scale - scales.RESIDUAL
+        bits = scale - self.scales.residual
         total = (run.share(residual) << bits) + share
         (wire,) = run.open(total[-1:] if last_only else total)
         cut: Wire = run.apply(Truncate(bits), wire)
         return cut
 
-    def _norm(self, run: Run, x: Wire, number: int, guards: _Guards) -> torch.Tensor:
-        """Shares of x over the root of its mean square, at scale NORMED. Three rounds."""
-        pieces = self.tables.roots[number]
+    def _norm(self, run: Run, x: Wire, number: int, guards: _Guards, scale: int) -> torch.Tensor:
+        """Shares of x over the root of its mean square, at `scale`. Three rounds."""
+        pieces, scales = self.tables.roots[number], self.scales
         (squares,) = run.open(run.apply(SquareSum(), x))
         root, outside = run.apply(Spline(pieces), squares)
         guards.add(outside)
         (root,) = run.open(root)
-        product = run.apply(Product(), x, run.apply(Truncate(pieces.scale - scales.ROOT), root))
+        product = run.apply(Product(), x, run.apply(Truncate(pieces.scale - scales.root), root))
         (product,) = run.open(product)
-        return run.share(run.apply(Truncate(scales.RESIDUAL + scales.ROOT - scales.NORMED), product))
+        return run.share(run.apply(Truncate(scales.residual + scales.root - scale), product))
 
     def _attention(
         self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: _Guards
     ) -> torch.Tensor:
-        """Shares of what attention adds, at scale ATTENDED + OUT. Five rounds."""
-        weights, tokens = self.weights, normed.shape[0]
+        """Shares of what attention adds, at scale attended + out. Six rounds, and more where scores spread widely."""
+        weights, scales, tokens = self.weights, self.scales, normed.shape[0]
         heads, groups, width = weights.heads, weights.groups, weights.width
-        joined = _apply(run, run.ahead(partial(layer.attention, start, tokens)), normed)
-        queries, keys, values = torch.split(joined, [heads * width, groups * width, groups * width], -1)
+        paired = _apply(run, run.ahead(partial(layer.paired, start, tokens)), normed)
+        queries, keys = torch.split(paired, [heads * width, groups * width], -1)
         queries = queries.reshape(tokens, groups, heads // groups, width).permute(1, 2, 0, 3)
         queries = queries.reshape(groups, heads // groups * tokens, width)
-        keys, values = (each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, values))
-        asked, new_keys, fine = run.open(queries, keys, values)
-        coarse = run.share(run.apply(Truncate(scales.ACTIVATION - scales.VALUE), fine))
+        keys, values = (
+            each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, _apply(run, layer.values, normed))
+        )
+        asked, new_keys, values = run.open(queries, keys, values)
+        coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), values))
         known = cache.add(f"keys {number}", new_keys)
-        scores = run.apply(MatMul(), asked, known.map(_turned))
-        scores, new_values = run.open(scores, coarse)
-        known_values = cache.add(f"values {number}", new_values)
-        low, high = (int(bound * 2.0**scales.SCORE) for bound in self.ranges.score)
         seen = _causal(tokens, start, heads // groups).to(normed.device)
-        guards.add(run.apply(Outside(low, high, DROPPED_BY_GUARD), scores) * seen)
-        powers = run.apply(Table(self.tables.exp), scores) * seen
-        fine_powers, totals = run.open(powers, powers.sum(-1, keepdim=True))
+        scores = run.apply(MatMul(), asked, known.map(_turned))
+        shifted = self._shifted(run, scores, seen, start)
+        shifted, new_values = run.open(shifted, coarse)
+        known_values = cache.add(f"values {number}", new_values)
+        if not (self.ranges.maximum and self.ranges.cut):
+            guards.add(run.apply(self._bounds, shifted) * seen)
+        powers = run.apply(Table(self.tables.exp), shifted) * seen
+        fine, totals = run.open(powers, powers.sum(-1, keepdim=True))
         inverse, outside = run.apply(Spline(self.tables.inverse), totals)
         guards.add(outside)
-        cut = run.share(run.apply(Truncate(scales.EXP - scales.WEIGHED), fine_powers))
-        weigh, inverse = run.open(cut, inverse)
-        inverse = run.apply(Truncate(self.tables.inverse.scale - scales.SHARE), inverse)
-        (weighed,) = run.open(run.apply(MatMul(), weigh, known_values))
-        weighed = run.apply(Truncate(scales.VALUE), weighed)
-        attended = run.apply(Product(), weighed, inverse)
+        cut = run.apply(Truncate(scales.exp - scales.weighed), fine)
+        inverse, coarse_totals = run.open(inverse, run.share(cut).sum(-1, keepdim=True))
+        guards.add(run.apply(self._no_wrap, coarse_totals))
+        inverse = run.apply(Truncate(self.tables.inverse.scale - scales.inverse), inverse)
+        (shares,) = run.open(run.apply(Product(), cut, inverse))
+        (shares,) = run.open(run.share(run.apply(Truncate(scales.weighed + scales.inverse - scales.share), shares)))
+        attended = run.apply(MatMul(), shares, known_values)
         attended = attended.reshape(groups, heads // groups, tokens, width).permute(2, 0, 1, 3).reshape(tokens, -1)
         return _apply(run, layer.out, attended)
 
-    def _feed(self, run: Run, layer: Layer, normed: torch.Tensor, guards: _Guards) -> torch.Tensor:
+    @property
+    def _bounds(self) -> Outside:
+        """The guard on what goes into the exponential."""
+        low, high = (int((bound - self.tables.middle) * 2.0**self.scales.score) for bound in self.ranges.score)
+        return Outside(low, high, self.scales.score + COARSE_BITS)
+
+    @property
+    def _no_wrap(self) -> Outside:
+        """The guard on sums of exponentials, where they are held so coarsely that they cannot have wrapped."""
+        highest = 2 * int(self.ranges.total[1])
+        return Outside(0, highest << self.scales.weighed, self.scales.weighed + highest.bit_length() - 4)
+
+    def _shifted(self, run: Run, scores: torch.Tensor, seen: torch.Tensor, start: int) -> torch.Tensor:
+        """Scores less their own or the largest of them, and less the middle of the exponential's table."""
+        scale, ranges = self.scales.score, self.ranges
+        if ranges.maximum:
+            scores = scores - self._largest(run, scores, seen)
+        else:
+            groups, rows, known = scores.shape
+            square = scores.reshape(groups, -1, known - start, known)[..., start:]
+            scores = scores - square.diagonal(dim1=-2, dim2=-1).reshape(groups, rows, 1)
+        if ranges.cut:
+            (above,) = run.open(scores)
+            scores = run.apply(AtLeast(int((ranges.score[0] + COARSE) * 2.0**scale), scale + COARSE_BITS), above)
+        return scores - run.public(torch.full(scores.shape, int(self.tables.middle * 2.0**scale)))
+
+    def _largest(self, run: Run, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """The largest score of each row, or one that is less than COARSE below it: log2 rounds."""
+        lowest = -(1 << 62)  # scores are proved to be above it, and differences not to wrap
+        largest = scores * seen + run.public(lowest * (1 - seen.expand(scores.shape)))
+        while (half := largest.shape[-1] // 2) > 0:
+            first, second, rest = torch.split(largest, [half, half, largest.shape[-1] - 2 * half], -1)
+            (difference,) = run.open(first - second)
+            larger = second + run.apply(AtLeast(0, self.scales.score + COARSE_BITS), difference)
+            largest = torch.cat([larger, rest], -1)
+        return largest
+
+    def _feed(self, run: Run, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
         """Shares of what the second half adds. Two rounds."""
-        up = _apply(run, layer.up, normed)
-        (wire,) = run.open(up)
-        limit = int(self.ranges.gate * 2.0**scales.ACTIVATION)
+        scales = self.scales
+        (wire,) = run.open(_apply(run, layer.up, normed))
         if not self.weights.gated:
-            activated = self._activate(run, wire, limit, guards)
-            return _apply(run, layer.down, run.share(activated))
-        half = up.shape[-1] // 2
+            return _apply(run, layer.down, run.share(self._activate(run, wire)))
+        half = wire.shape[-1] // 2
         gate, other = wire.map(lambda each: each[..., :half]), wire.map(lambda each: each[..., half:])
-        activated = self._activate(run, gate, limit, guards)
-        cut = run.apply(Truncate(scales.ACTIVATION - scales.GATE), other)
+        activated = self._activate(run, gate)
+        cut = run.apply(Truncate(scales.activation - scales.gate), other)
         return _apply(run, layer.down, run.apply(Product(), activated, cut))
 
-    def _activate(self, run: Run, gate: Wire, limit: int, guards: _Guards) -> Wire:
-        guards.add(run.apply(Outside(-limit, limit - (limit >> 8), scales.ACTIVATION - 8), gate))
+    def _activate(self, run: Run, gate: Wire) -> Wire:
+        """What goes in is proved to lie within the table (see `bounds`)."""
         (activated,) = run.open(run.apply(Table(self.tables.activation), gate))
-        cut: Wire = run.apply(Truncate(scales.GATE), activated)
+        cut: Wire = run.apply(Truncate(self.scales.activated - self.scales.gate), activated)
         return cut
 
 

@@ -11,11 +11,12 @@ from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from transformers import AutoModelForCausalLM
 
-from unfed.backends.mpc import scales, weights
+from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import cost, ring
-from unfed.backends.mpc.scales import Ranges
+from unfed.backends.mpc.folding import fold
 from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel
@@ -25,7 +26,7 @@ IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12])
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Transformer, Any, Ranges]:
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Transformer, Any]:
     folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("random_models.LOUDER", 1.0)
@@ -33,17 +34,17 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return load(folder)
 
 
-def load(folder: Path) -> tuple[Transformer, Any, Ranges]:
+def load(folder: Path) -> tuple[Transformer, Any]:
     card = read_card(folder)
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
-    ranges = calibrate(plain)
-    opened = OpenModel("compute-0", OpenedModel(card, ("all",)))
-    return Transformer(weights.read(opened), ranges), plain, ranges
+    folded = fold(OpenModel("compute-0", OpenedModel(card, ("all",))), card.context)
+    format = fit(folded, calibrate(plain, card.context))
+    return Transformer(fixed(folded, format.scales), format), plain
 
 
-def reveal(results: list[Any]) -> tuple[torch.Tensor, int]:
+def reveal(transformer: Transformer, results: list[Any]) -> tuple[torch.Tensor, int]:
     (first, one), (second, other) = results
-    return ring.decode(first + second, scales.LOGIT), int(one + other)
+    return ring.decode(first + second, transformer.scales.logit), int(one + other)
 
 
 def wanted(plain: Any) -> torch.Tensor:
@@ -52,17 +53,17 @@ def wanted(plain: Any) -> torch.Tensor:
     return logits
 
 
-def test_logits_are_those_of_the_model(model: tuple[Transformer, Any, Ranges]) -> None:
-    transformer, plain, _ = model
+def test_logits_are_those_of_the_model(model: tuple[Transformer, Any]) -> None:
+    transformer, plain = model
     embedded = transformer.weights.table[IDS]
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), embedded)
-    logits, fallen = reveal(results)
+    logits, fallen = reveal(transformer, results)
     assert fallen == 0
     assert (logits - wanted(plain)).abs().max() <= 0.01
 
 
-def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, Any, Ranges]) -> None:
-    transformer, plain, _ = model
+def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, Any]) -> None:
+    transformer, plain = model
     embedded = transformer.weights.table[IDS]
 
     def in_steps(run: Any, *parts: torch.Tensor) -> Any:
@@ -73,24 +74,24 @@ def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, 
         return result
 
     results, _ = run(in_steps, embedded[:5], embedded[5:6], embedded[6:])
-    logits, _ = reveal(results)
+    logits, _ = reveal(transformer, results)
     assert (logits - wanted(plain)).abs().max() <= 0.01
 
 
-def test_rounds_and_bytes_are_known_before(model: tuple[Transformer, Any, Ranges]) -> None:
-    transformer, _, _ = model
+def test_rounds_and_bytes_are_known_before(model: tuple[Transformer, Any]) -> None:
+    transformer, _ = model
 
     def program(run: Any, x: torch.Tensor) -> Any:
         return transformer.step(run, x, Cache(), 0)
 
     predicted = cost.predict(program, (3, 128))
     _, nodes = run(program, transformer.weights.table[IDS[:3]])
-    assert predicted.rounds == 1 + 15 * 4 + 3
+    assert predicted.rounds == 1 + 16 * 4 + 3
     assert all((node.rounds, node.sent) == (predicted.rounds, predicted.sent) for node in nodes)
 
 
-def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[Transformer, Any, Ranges]) -> None:
+def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[Transformer, Any]) -> None:
     """An embedding a thousand times too large leaves the range of the first normaliser."""
-    transformer, _, _ = model
+    transformer, _ = model
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), transformer.weights.table[IDS] << 10)
-    assert reveal(results)[1] > 0
+    assert reveal(transformer, results)[1] > 0

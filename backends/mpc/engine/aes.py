@@ -117,5 +117,7 @@ def schedule(key: bytes) -> Any:
     return np.array(words, np.uint32).view(np.uint64)
 
 
-LEFT, RIGHT, VALUE, VALUE_RIGHT = (schedule(f"unfed mpc key {name}".encode()[:16].ljust(16, b"\0")) for name in "LRVW")
-"""Round keys of the four hashes that trees need: fixed, public, and nothing up anyone's sleeve."""
+LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF = (
+    schedule(f"unfed mpc key {name}".encode()[:16].ljust(16, b"\0")) for name in "LRVWX"
+)
+"""Round keys of the five hashes that trees need: fixed, public, and nothing up anyone's sleeve."""

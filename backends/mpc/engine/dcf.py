@@ -1,7 +1,10 @@
 """Distributed comparison functions: two keys for `x ↦ payload if x < place else 0`, evaluated share by share.
 
 Boyle, Chandran, Gilboa, Gupta, Ishai, Kumar and Rathee, "Function Secret Sharing for Mixed-Mode and Fixed-Point Secure
-Computation" (EUROCRYPT 2021), figure 1, over Z_2^64 with payloads of one to four words.
+Computation" (EUROCRYPT 2021), figure 1, over Z_2^64 with payloads of one to four words. A key can also be made to be
+evaluated at some of the tree's upper levels, that is to compare the highest bits alone: each such level has a final
+correction of its own, under a hash of its own, as in the incremental point functions of Boneh, Boyle, Corrigan-Gibbs,
+Gilboa and Ishai, "Lightweight Techniques for Private Heavy Hitters" (IEEE S&P 2021), section 4.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .aes import LEFT, RIGHT, VALUE, VALUE_RIGHT, hash_blocks
+from .aes import LEAF, LEFT, RIGHT, VALUE, VALUE_RIGHT, hash_blocks
 from .kernels import compiled
 
 _BATCH = 128
@@ -22,39 +25,47 @@ class Correction(NamedTuple):
     Attributes:
         seeds: uint64 [N, levels, 2].
         bits: uint8 [N, levels]: control bits of the left child and, twice that, of the right one.
-        values: uint64 [N, levels + 1, words].
+        values: uint64 [N, levels, words].
+        leaves: uint64 [N, stops, words], one for each level at which the key can be evaluated.
     """
 
     seeds: Any
     bits: Any
     values: Any
-
-    @staticmethod
-    def empty(count: int, levels: int, words: int) -> Correction:
-        return Correction(
-            np.empty((count, levels, 2), np.uint64),
-            np.empty((count, levels), np.uint8),
-            np.empty((count, levels + 1, words), np.uint64),
-        )
+    leaves: Any
 
 
-def generate(place: Any, payload: Any, levels: int, first: Any, second: Any) -> Correction:
+def generate(
+    place: Any, payload: Any, levels: int, first: Any, second: Any, stops: tuple[int, ...] | None = None
+) -> Correction:
     """Keys for N comparisons.
 
     Args:
         place: uint64 [N], each below 2^levels.
         payload: uint64 [N, words], one to four words.
         first, second: the parties' `dpf.roots`.
+        stops: depths at which to evaluate, ascending and from 1 on; the last is `levels`, and alone by default.
     """
-    made = Correction.empty(len(place), levels, payload.shape[1])
-    _generate(place, payload, first, second, LEFT, RIGHT, VALUE, VALUE_RIGHT, *made)
+    stops = stops or (levels,)
+    count, words = payload.shape
+    made = Correction(
+        np.empty((count, levels, 2), np.uint64),
+        np.empty((count, levels), np.uint8),
+        np.empty((count, levels, words), np.uint64),
+        np.empty((count, len(stops), words), np.uint64),
+    )
+    keys = (LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF)
+    _generate(place, payload, first, second, *keys, np.array(stops, np.int64), *made)
     return made
 
 
 def evaluate(party: int, root: Any, correction: Correction, points: Any) -> Any:
-    """Shares of N functions at K points each: uint64 [N, K, words]. `points` is uint64 [N, K], each below 2^levels."""
+    """Shares of N functions at K points each: uint64 [N, K, words]. `points` is uint64 [N, K], each below 2^levels.
+
+    The key's one stop is its last level.
+    """
     out = np.empty((*points.shape, correction.values.shape[2]), np.uint64)
-    _evaluate(party, root, LEFT, RIGHT, VALUE, VALUE_RIGHT, *correction, points, out)
+    _evaluate(party, root, LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF, *correction, points, out)
     return out
 
 
@@ -78,9 +89,12 @@ def _generate(
     right: Any,
     value_left: Any,
     value_right: Any,
+    value_leaf: Any,
+    stops: Any,
     cw: Any,
     bits: Any,
     values: Any,
+    leaves: Any,
 ) -> None:
     total, words = payload.shape
     levels = bits.shape[1]
@@ -101,6 +115,7 @@ def _generate(
             seeds[2 * e] &= clear
             seeds[2 * (count + e)] &= clear
             controls[e], controls[count + e] = zero, one
+        stop = 0
         for level in range(levels):
             hash_blocks(seeds, 2 * count, left, lefts)
             hash_blocks(seeds, 2 * count, right, rights)
@@ -133,12 +148,14 @@ def _generate(
                     seeds[at] = (keep[at] & clear) ^ (cw0 & mask)
                     seeds[at + 1] = keep[at + 1] ^ (cw1 & mask)
                     controls[at >> 1] = (keep[at] & one) ^ (control & to_keep)
-        _hash_values(seeds, 2 * count, words, value_left, scratch, of_left)
-        for e in range(count):
-            for word in range(words):
-                half, odd = word >> 1, word & 1
-                wanted = of_left[half, 2 * (count + e) + odd] - of_left[half, 2 * e + odd] - reached[e, word]
-                values[begin + e, levels, word] = zero - wanted if controls[count + e] else wanted
+            if level + 1 == stops[stop]:
+                _hash_values(seeds, 2 * count, words, value_leaf, scratch, of_left)
+                for e in range(count):
+                    for word in range(words):
+                        half, odd = word >> 1, word & 1
+                        wanted = of_left[half, 2 * (count + e) + odd] - of_left[half, 2 * e + odd] - reached[e, word]
+                        leaves[begin + e, stop, word] = zero - wanted if controls[count + e] else wanted
+                stop += 1
 
 
 @compiled
@@ -149,9 +166,11 @@ def _evaluate(
     right: Any,
     value_left: Any,
     value_right: Any,
+    value_leaf: Any,
     cw: Any,
     bits: Any,
     values: Any,
+    leaves: Any,
     points: Any,
     out: Any,
 ) -> None:
@@ -197,11 +216,11 @@ def _evaluate(
                 seeds[2 * n] = (turned[at] & clear) ^ (cw[e, level, 0] & mask)
                 seeds[2 * n + 1] = turned[at + 1] ^ (cw[e, level, 1] & mask)
                 controls[n] = (turned[at] & one) ^ (controls[n] & side)
-        _hash_values(seeds, count, words, value_left, scratch, shares)
+        _hash_values(seeds, count, words, value_leaf, scratch, shares)
         for n in range(count):
             q = begin + n
             e = q // each
             mask = zero - controls[n]
             for word in range(words):
-                share = sums[n, word] + shares[word >> 1, 2 * n + (word & 1)] + (values[e, levels, word] & mask)
+                share = sums[n, word] + shares[word >> 1, 2 * n + (word & 1)] + (leaves[e, 0, word] & mask)
                 out[e, q % each, word] = zero - share if party else share

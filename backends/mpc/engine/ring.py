@@ -39,6 +39,11 @@ def shift(value: torch.Tensor, bits: int) -> torch.Tensor:
     return value if bits == 0 else (value >> bits) & ((1 << (BITS - bits)) - 1)
 
 
+def words(value: torch.Tensor) -> Any:
+    """The elements as numpy uint64, for kernels."""
+    return value.contiguous().numpy().view("uint64")
+
+
 def uniform(*shape: int) -> torch.Tensor:
     """Fresh ring elements from the system's generator."""
     return Stream(secrets.token_bytes(SEED)).take(*shape)

@@ -10,20 +10,20 @@ import torch
 
 from .. import dpf
 from ..kernels import compiled
-from ..ring import shift
+from ..ring import shift, words
 from ..session import Deal, Draw, blank
 from ..wire import Wire
 from .compare import only_mask
 
 
 class Bins(NamedTuple):
-    """A public function f(x) ≈ (start + slope·d) · 2^-scale, where d is the way from the bin's edge in 2^-fine bins.
+    """A public function f(x) ≈ Σ coefficients[j] · d^j · 2^-scale, where d is the way from the bin's edge in 2^-fine bins.
 
     Attributes:
         bits: 2^bits bins cover -2^(range - 1) <= x < 2^(range - 1) less one bin, which may be taken for the lowest.
         range: bits of x that matter, its sign included.
         fine: bits of x within its bin that count; what lies below is dropped.
-        starts, slopes: uint64 [2^bits], by bin; bins of negative numbers stand behind the others.
+        coefficients: uint64 [degree + 1, 2^bits], by bin; bins of negative numbers stand behind the others.
         scale: bits of the result's fraction.
         error: largest absolute error against the function it was made from.
     """
@@ -31,52 +31,71 @@ class Bins(NamedTuple):
     bits: int
     range: int
     fine: int
-    starts: Any
-    slopes: Any
+    coefficients: Any
     scale: int
     error: float
 
+    @property
+    def words(self) -> int:
+        """What keys pay: powers of the mask's way from its bin's edge, from 0 to the degree."""
+        return len(self.coefficients)
+
+
+LARGEST_DEGREE = 3
+
 
 def bins(
-    function: Callable[[np.ndarray], np.ndarray], fraction: int, range: int, bits: int, scale: int, fine: int = 10
+    function: Callable[[np.ndarray], np.ndarray],
+    fraction: int,
+    range: int,
+    bits: int,
+    scale: int,
+    *,
+    degree: int = 2,
+    fine: int = 10,
 ) -> Bins:
     """Approximate `function` of real numbers.
 
     Args:
         fraction: bits of the argument's fraction.
         range: bits of the argument that matter, sign included: |x| < 2^(range - 1 - fraction), less one bin.
-        fine: more of them tell the argument better, and make the slopes coarser at the same scale.
+        degree: 1 to 3, of the polynomial in each bin.
+        fine: more of them tell the argument better; coefficients are rounded to steps of 2^(degree · fine - scale).
     """
+    if not 1 <= degree <= LARGEST_DEGREE:
+        raise ValueError(f"a table of degree {degree} is none of ours: 1 to {LARGEST_DEGREE}")
     fine = min(fine, range - bits)
     count = 1 << bits
     width = 2.0 ** (range - bits - fraction)
     place = np.arange(count)
     place = np.where(place >= count // 2, place - count, place)
     # Of value and mask the bins are subtracted, and the rests: x may lie as far below its bin's edge as above it.
-    sample = np.linspace(-1, 1, 33)[None, :]
+    sample = np.cos(np.pi * (np.arange(33) + 0.5) / 33)
     wanted = function((place[:, None] + sample) * width)
-    left, middle, right = wanted[:, 0], wanted[:, 16], wanted[:, -1]
-    slope = np.round((right - left) / 2 * 2.0 ** (scale - fine))
-    start = np.round(((left + right) / 2 + middle) / 2 * 2.0**scale)
-    found = (start[:, None] + slope[:, None] * sample * 2.0**fine) * 2.0**-scale
-    starts, slopes = (column.astype(np.int64).view(np.uint64) for column in (start, slope))
-    return Bins(bits, range, fine, starts, slopes, scale, float(np.abs(found - wanted).max()))
+    coefficients, found = np.empty((degree + 1, count)), np.zeros(wanted.shape)
+    for power in np.arange(degree, -1, -1):  # what rounding one changes is made good by those below it
+        fitted = np.polynomial.chebyshev.chebfit(sample, (wanted - found).T, power)
+        step = 2.0 ** (scale - power * fine)
+        coefficients[power] = np.round(fitted[power] * 2.0 ** max(power - 1, 0) * step)  # of T_n: 2^(n - 1)·d^n
+        found += coefficients[power][:, None] / step * sample**power
+    table = coefficients.astype(np.int64).view(np.uint64)
+    return Bins(bits, range, fine, table, scale, float(np.abs(found - wanted).max()))
 
 
 class Table(NamedTuple):
     """f(x) for x within the range of `bins`. Outside it is f of something else: prove the range, or guard it.
 
-    A point function whose place is the mask's bin and whose payload is 1 and the mask's rest within it, turned by the
-    public bin and multiplied with the table: Boyle, Gilboa and Ishai, "Secure Computation with Preprocessing via
-    Function Secret Sharing" (TCC 2019), section 4.1. Common material of 17 bytes a level and
-    16 more an element; expanded ahead of time.
+    A point function whose place is the mask's bin and whose payload is the powers of the mask's rest within it, turned
+    by the public bin and multiplied with the table: Boyle, Gilboa and Ishai, "Secure Computation with Preprocessing via
+    Function Secret Sharing" (TCC 2019), section 4.1. Common material of 17 bytes a level and 8 more a power, from 0 to
+    the degree, for each element; expanded ahead of time to 8 bytes a bin and power.
     """
 
     bins: Bins
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
         place, rest = self._split(only_mask(x))
-        payload = np.stack([np.ones_like(rest), rest], 1)
+        payload = np.stack([rest**power for power in range(self.bins.words)], 1)
         deal.common(*dpf.generate(place, payload, self.bins.bits, *deal.roots(len(place))))
         return blank(*x.shape)
 
@@ -84,7 +103,9 @@ class Table(NamedTuple):
         count, bits = x.value.numel(), self.bins.bits
         root = draw.roots(count)
         correction = dpf.Correction(
-            draw.common(np.uint64, count, bits, 2), draw.common(np.uint8, count, bits), draw.common(np.uint64, count, 2)
+            draw.common(np.uint64, count, bits, 2),
+            draw.common(np.uint8, count, bits),
+            draw.common(np.uint64, count, self.bins.words),
         )
         return (root, correction), blank(*x.shape)
 
@@ -94,24 +115,39 @@ class Table(NamedTuple):
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
         place, rest = self._split(x.value)
         out = np.empty(len(place), np.uint64)
-        _look_up(material, place, rest, self.bins.starts, self.bins.slopes, out)
+        _look_up(material, place, rest, self.bins.coefficients, out)
         return torch.from_numpy(out.view(np.int64)).reshape(x.shape)
 
     def _split(self, value: torch.Tensor) -> tuple[Any, Any]:
         """Bin, and place within it."""
         fine = self.bins.fine
-        top = shift(value.reshape(-1), self.bins.range - self.bins.bits - fine).contiguous().numpy().view(np.uint64)
+        top = words(shift(value.reshape(-1), self.bins.range - self.bins.bits - fine))
         bin = (top >> np.uint64(fine)) & np.uint64((1 << self.bins.bits) - 1)
         return bin, top & np.uint64((1 << fine) - 1)
 
 
 @compiled
-def _look_up(points: Any, place: Any, rest: Any, starts: Any, slopes: Any, out: Any) -> None:
-    """Σ over bins of [mask's bin = bin]·(start + slope·(rest - mask's rest)), at the bin of value less mask."""
-    last = np.uint64(len(starts) - 1)
+def _look_up(points: Any, place: Any, rest: Any, table: Any, out: Any) -> None:
+    """Σ over bins b of [mask's bin = b]·p(rest - mask's rest), with the p of the bin of value less mask.
+
+    p(t - m) = Σ (-m)^j / j! · p^(j)(t), and points hold shares of m^j where the mask lies, of zero elsewhere.
+    """
+    degree, last = len(table) - 1, np.uint64(table.shape[1] - 1)
+    two, three = np.uint64(2), np.uint64(3)
     for e in range(len(place)):
-        at, offset, total = place[e], rest[e], np.uint64(0)
-        for bin in range(len(starts)):
+        at, t, total = place[e], rest[e], np.uint64(0)
+        for bin in range(table.shape[1]):
             where = (at - np.uint64(bin)) & last
-            total += points[e, bin, 0] * (starts[where] + slopes[where] * offset) - points[e, bin, 1] * slopes[where]
+            if degree == 1:
+                total += (
+                    points[e, bin, 0] * (table[0, where] + table[1, where] * t) - points[e, bin, 1] * table[1, where]
+                )
+                continue
+            c, d = table[2, where], table[degree, where] if degree == 3 else np.uint64(0)
+            value = ((d * t + c) * t + table[1, where]) * t + table[0, where]
+            slope = (three * d * t + two * c) * t + table[1, where]
+            bent = three * d * t + c
+            total += points[e, bin, 0] * value - points[e, bin, 1] * slope + points[e, bin, 2] * bent
+            if degree == 3:
+                total -= points[e, bin, 3] * d
         out[e] = total
