@@ -1,4 +1,4 @@
-"""The public tables that a model's program looks up: of roots, exponentials, their sum's inverse, and the activation."""
+"""The public tables that a model's program looks up: of roots, exponentials, their sum's inverse, the activation."""
 
 from __future__ import annotations
 

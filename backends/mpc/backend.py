@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Options, Party, Plan, hookimpl
+from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Party, Plan, hookimpl
+from unfed.plugins import Options as AnyOptions
 
 from ..common.claims import on_the_network
 from ..common.families import family_of
@@ -15,10 +18,12 @@ APART = "no two of compute-0, compute-1 and dealer pool what they have"
 FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
-class MpcOptions(Options):
+class MpcOptions(AnyOptions):
     context: int = Field(default=1024, ge=2, le=1 << 16)
-    """Most tokens that a prompt and its answer may have together; the model's own limit where that is lower. The more
-    there may be, the fewer bits are left for each number."""
+    """Most tokens that a prompt and its answer may have together; the model's own limit where that is lower."""
+    softmax: Literal["auto", "own", "maximum"] = "auto"
+    """What is taken off attention scores: a token's own, which is quicker and fails where scores spread widely, or the
+    largest. `auto` looks how they spread when the model writes texts of its own."""
 
 
 class Mpc(Backend):
@@ -31,15 +36,16 @@ class Mpc(Backend):
     source = "docs/backends/mpc.md"
     Options = MpcOptions
 
-    def plan(self, models: Models, options: Options) -> Plan:
+    def plan(self, models: Models, options: AnyOptions) -> Plan:
         card = models["model"]
         assert isinstance(card, ModelCard) and isinstance(options, MpcOptions)
         family_of(card)
         role, shared = "unfed.backends.mpc", {"context": min(options.context, card.context or options.context)}
+        held = {**shared, "softmax": options.softmax}
         parties = (
             Party("client", f"{role}.client:Client", opens={"model": ("config",)}, settings=shared),
             *(
-                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party, **shared})
+                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party, **held})
                 for party, name in enumerate(NODES)
             ),
             Party("dealer", f"{role}.dealer:Dealer", opens={"model": ("config",)}, settings=shared),

@@ -91,11 +91,11 @@ class _Watch:
         return note
 
 
-class _Scores(TorchDispatchMode):
+class _Scores(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Attention scores less each token's own: the lowest and the highest."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.low = self.high = 0.0
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:

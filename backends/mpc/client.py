@@ -65,7 +65,7 @@ class Client(ClientRole):
             raise UnfedError(
                 "the model's numbers left the range that was calibrated, so that this answer would be wrong",
                 kind="role",
-                hint="use another prompt, or backend plain or split",
+                hint="set mpc.softmax=maximum, use another prompt, or backend plain or split",
             )
         return decode(first["logits"] + second["logits"], self._scales.logit).float()
 

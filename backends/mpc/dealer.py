@@ -15,6 +15,7 @@ from .engine.session import Deal, Dealing, blank
 from .folding import outline
 from .scales import Format
 from .transformer import Cache, Transformer
+from .warm import warm
 from .weights import fixed
 
 Part = dict[str, Any]
@@ -26,6 +27,7 @@ class Dealer(Role):
         format = Format.travelled(await self.ctx.call(NODES[0], "format"))
         folded = outline(self.ctx.model.card, self._context)
         self._transformer = Transformer(fixed(folded, format.scales), format)
+        warm(self._transformer)
         self._sessions: dict[str, _Session] = {}
 
     async def forget(self, query: str) -> None:

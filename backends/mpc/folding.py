@@ -172,7 +172,7 @@ def _rotations(card: ModelCard) -> Turn:
 
 
 def _balanced(queries: Affine, keys: Affine, width: int) -> tuple[Affine, Affine]:
-    """Both, with their products divided by the root of a head's width, and of one size: they share what bits there are."""
+    """Both, their products divided by the root of a head's width, and of one size: they share what bits there are."""
     sizes = [
         1.0 if each.weight.is_meta else float(each.weight.square().mean().sqrt()) or 1.0 for each in (queries, keys)
     ]

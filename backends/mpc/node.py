@@ -19,6 +19,7 @@ from .engine.session import Computing, Draw, Preparing, blank
 from .folding import fold
 from .scales import Format
 from .transformer import Cache, Transformer
+from .warm import warm
 from .weights import fixed
 
 
@@ -30,10 +31,11 @@ class Node(Role):
         context: int = self.ctx.settings["context"]
         folded = fold(self.ctx.model, context)
         if self._party == 0:
-            self._format = fit(folded, calibrate(Whole(card).model, context))
+            self._format = fit(folded, calibrate(Whole(card).model, context, self.ctx.settings["softmax"]))
         else:
             self._format = Format.travelled(await self.ctx.call(NODES[0], "format"))
         self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
+        warm(self._transformer, self._party)
         self._sessions: dict[str, _Session] = {}
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
 

@@ -1,7 +1,8 @@
 """How a model's numbers are held: within which ranges they lie, and how many bits of fraction each site carries.
 
 Scales are chosen so that nothing overflows 62 bits within the ranges, and so that values are cut as rarely as possible:
-a cut needs a round. Those of `Scales` fit small models; `bounds.fit` takes bits away where a model's weights ask for it.
+a cut needs a round. Those of `Scales` fit small models; `bounds.fit` takes bits away where a model's weights ask for
+it.
 Each comment counts bits: fraction + magnitude.
 """
 

@@ -97,13 +97,12 @@ class Transformer:
         keys, values = (
             each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, _apply(run, layer.values, normed))
         )
-        asked, new_keys, values = run.open(queries, keys, values)
-        coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), values))
+        asked, new_keys, fine_values = run.open(queries, keys, values)
+        coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), fine_values))
         known = cache.add(f"keys {number}", new_keys)
         seen = _causal(tokens, start, heads // groups).to(normed.device)
         scores = run.apply(MatMul(), asked, known.map(_turned))
-        shifted = self._shifted(run, scores, seen, start)
-        shifted, new_values = run.open(shifted, coarse)
+        shifted, new_values = run.open(self._shifted(run, scores, seen, start), coarse)
         known_values = cache.add(f"values {number}", new_values)
         if not (self.ranges.maximum and self.ranges.cut):
             guards.add(run.apply(self._bounds, shifted) * seen)

@@ -140,6 +140,7 @@ class AtLeast(NamedTuple):
         value = shift(_upwards(x.value), self.drop)
         less, times_mask = below(party, material, value, shift(_bounds([self.bound]), self.drop))
         # x - [x < bound]·(x - bound), and [x < bound]·x = [x < bound]·v - [x < bound]·r
+        assert times_mask is not None
         mine = x.share(party).reshape(-1, 1)
         return (mine - less * (x.value.reshape(-1, 1) - self.bound) + times_mask).reshape(x.shape)
 

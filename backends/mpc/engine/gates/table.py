@@ -17,7 +17,7 @@ from .compare import only_mask
 
 
 class Bins(NamedTuple):
-    """A public function f(x) ≈ Σ coefficients[j] · d^j · 2^-scale, where d is the way from the bin's edge in 2^-fine bins.
+    """A public function f(x) ≈ Σ coefficients[j] · d^j · 2^-scale, d being the way from the bin's edge in 2^-fine bins.
 
     Attributes:
         bits: 2^bits bins cover -2^(range - 1) <= x < 2^(range - 1) less one bin, which may be taken for the lowest.
@@ -73,7 +73,7 @@ def bins(
     sample = np.cos(np.pi * (np.arange(33) + 0.5) / 33)
     wanted = function((place[:, None] + sample) * width)
     coefficients, found = np.empty((degree + 1, count)), np.zeros(wanted.shape)
-    for power in np.arange(degree, -1, -1):  # what rounding one changes is made good by those below it
+    for power in (3, 2, 1, 0)[LARGEST_DEGREE - degree :]:  # what rounding one changes is made good by those below it
         fitted = np.polynomial.chebyshev.chebfit(sample, (wanted - found).T, power)
         step = 2.0 ** (scale - power * fine)
         coefficients[power] = np.round(fitted[power] * 2.0 ** max(power - 1, 0) * step)  # of T_n: 2^(n - 1)·d^n

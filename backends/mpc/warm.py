@@ -1,0 +1,20 @@
+"""Runs a program once on nothing, so that the first query does not wait for kernels to be compiled or loaded."""
+
+from __future__ import annotations
+
+import torch
+
+from .engine.session import Computing, Deal, Dealing, Draw, Preparing, blank
+from .transformer import Cache, Transformer
+
+
+def warm(transformer: Transformer, party: int | None = None) -> None:
+    """At a node with material of its own making, which is of no use afterwards; at the dealer only the making of it."""
+    deal, hidden = Deal(), transformer.weights.hidden
+    transformer.step(Dealing(deal), blank(1, hidden), Cache(), 0)
+    if party is None:
+        return
+    preparing = Preparing(Draw(party, *deal.parts()[party]))
+    transformer.step(preparing, blank(1, hidden), Cache(), 0)
+    computing = Computing(party, preparing.made, lambda mine: mine)
+    transformer.step(computing, torch.zeros(1, hidden, dtype=torch.int64), Cache(), 0)
