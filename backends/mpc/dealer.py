@@ -11,7 +11,8 @@ import torch
 from unfed.plugins import Role, UnfedError, serve
 
 from .backend import NODES
-from .engine.session import Deal, Dealing, blank
+from .engine.blank import blank
+from .engine.session import Deal, Dealing
 from .folding import outline
 from .scales import Format
 from .transformer import Cache, Transformer

@@ -15,7 +15,8 @@ from .backend import NODES
 from .bounds import fit
 from .calibrate import calibrate
 from .embedding import Keys, fits, look_up
-from .engine.session import Computing, Draw, Preparing, blank
+from .engine.blank import blank
+from .engine.session import Computing, Draw, Preparing
 from .folding import fold
 from .scales import Format
 from .transformer import Cache, Transformer

@@ -100,7 +100,7 @@ class Transformer:
         asked, new_keys, fine_values = run.open(queries, keys, values)
         coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), fine_values))
         known = cache.add(f"keys {number}", new_keys)
-        seen = _causal(tokens, start, heads // groups).to(normed.device)
+        seen = _causal(tokens, start, heads // groups)
         scores = run.apply(MatMul(), asked, known.map(_turned))
         shifted, new_values = run.open(self._shifted(run, scores, seen, start), coarse)
         known_values = cache.add(f"values {number}", new_values)
@@ -144,12 +144,12 @@ class Transformer:
         if ranges.cut:
             (above,) = run.open(scores)
             scores = run.apply(AtLeast(int((ranges.score[0] + COARSE) * 2.0**scale), scale + COARSE_BITS), above)
-        return scores - run.public(torch.full(scores.shape, int(self.tables.middle * 2.0**scale)))
+        return scores - run.public(torch.tensor(int(self.tables.middle * 2.0**scale)))
 
     def _largest(self, run: Run, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """The largest score of each row, or one that is less than COARSE below it: log2 rounds."""
         lowest = -(1 << 62)  # scores are proved to be above it, and differences not to wrap
-        largest = scores * seen + run.public(lowest * (1 - seen.expand(scores.shape)))
+        largest = scores * seen + run.public(lowest * (1 - seen))
         while (half := largest.shape[-1] // 2) > 0:
             first, second, rest = torch.split(largest, [half, half, largest.shape[-1] - 2 * half], -1)
             (difference,) = run.open(first - second)
@@ -192,9 +192,9 @@ class _Guards:
 
 def _apply(run: Run, linear: Linear, share: torch.Tensor) -> torch.Tensor:
     """share [t, in] through a matrix, one for all tokens or one for each."""
-    weight = linear.weight.to(share.device)
+    weight, bias = linear
     result = share @ weight if weight.dim() == 2 else (share[:, None] @ weight)[:, 0]
-    return result if linear.bias is None else result + run.public(linear.bias.expand(result.shape))
+    return result if bias is None else result + run.public(bias)
 
 
 def _turned(each: torch.Tensor) -> torch.Tensor:

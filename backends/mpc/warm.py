@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .engine.session import Computing, Deal, Dealing, Draw, Preparing, blank
+from .engine.blank import blank
+from .engine.session import Computing, Deal, Dealing, Draw, Preparing
 from .transformer import Cache, Transformer
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing, blank
+from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
 
 Program = Callable[..., Any]
 

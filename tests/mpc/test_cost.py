@@ -9,10 +9,11 @@ import torch
 from machine import run
 
 from unfed.backends.mpc.engine import cost, ring
+from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.gates import Below, MatMul, Product, Relu, Spline, SquareSum, Table, Truncate
 from unfed.backends.mpc.engine.gates.spline import relative
 from unfed.backends.mpc.engine.gates.table import bins
-from unfed.backends.mpc.engine.session import Deal, Dealing, blank
+from unfed.backends.mpc.engine.session import Deal, Dealing
 
 ROOT = relative(lambda x: x**-0.5, 2**30, 2**40, 8)
 WAVE = bins(lambda x: x * x, 10, 16, 6, 20)

@@ -181,7 +181,7 @@ def test_what_a_node_sees_is_spread_over_the_ring(gate: Any, secret: int) -> Non
 
     def program(run: Any, share: torch.Tensor) -> Any:
         (wire,) = run.open(share)
-        if wire.value.device.type != "meta":
+        if isinstance(wire.value, torch.Tensor):
             seen.append(wire.value)
         return run.apply(gate, wire)
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .session import Gate, Shapes, blank
+from .blank import blank
+from .session import Gate, Shapes
 from .wire import Mask, Wire
 
 

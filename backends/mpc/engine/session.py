@@ -2,8 +2,8 @@
 
 A program is a function of a `Run`: it opens shares, applies gates, and does what is linear with torch. The same
 function is run by the dealer (`Dealing`), by each node ahead of time (`Preparing`) and with its inputs (`Computing`),
-and by whoever wants to know what it will cost (`cost.predict`). Where nothing is computed, shares are tensors of
-torch's meta device: shapes without content. So no program can look at values: what it sends tells lengths alone.
+and by whoever wants to know what it will cost (`cost.predict`). Where nothing is computed, shares are shapes without
+content (`blank`). So no program can look at values: what it sends tells lengths alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from unfed.plugins import UnfedError
 
 from . import ring
+from .blank import blank
 from .wire import Mask, Wire
 
 Made = TypeVar("Made")
@@ -69,11 +70,6 @@ class Run(Protocol):
     def ahead(self, make: Callable[[], Made]) -> Made:
         """What depends on nothing secret, such as on positions: made when a run is prepared, used when it computes."""
         ...
-
-
-def blank(*shape: int) -> torch.Tensor:
-    """A share or value without content."""
-    return torch.empty(shape, dtype=torch.int64, device="meta")
 
 
 class Deal:

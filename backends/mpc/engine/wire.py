@@ -27,7 +27,7 @@ class Mask(NamedTuple):
 class Wire(NamedTuple):
     """x = value - Σ factor · mask (mod 2^64).
 
-    `value` is public to both nodes and without content (on torch's meta device) wherever nothing is computed yet.
+    `value` is public to both nodes and without content (`blank`) wherever nothing is computed yet.
     Freshly opened wires have one mask, uniform over the ring; what a node sees of x is then independent of x.
     """
 

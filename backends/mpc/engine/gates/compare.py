@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from .. import dcf
+from ..blank import blank
 from ..ring import BITS, shift, words
-from ..session import Deal, Draw, blank
+from ..session import Deal, Draw
 from ..wire import Wire
 
 

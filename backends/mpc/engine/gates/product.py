@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..blank import blank
 from ..ring import BITS
-from ..session import Deal, Draw, blank
+from ..session import Deal, Draw
 from ..wire import Mask, Wire
 
 Multiply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

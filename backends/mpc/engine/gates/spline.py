@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from .. import dcf
+from ..blank import blank
 from ..knots import WORDS, Knots, pieces
 from ..ring import BITS, shift, words
-from ..session import Deal, Draw, blank
+from ..session import Deal, Draw
 from ..wire import Wire
 from .compare import only_mask
 

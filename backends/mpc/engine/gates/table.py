@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from .. import dpf
+from ..blank import blank
 from ..kernels import compiled
 from ..ring import shift, words
-from ..session import Deal, Draw, blank
+from ..session import Deal, Draw
 from ..wire import Wire
 from .compare import only_mask
 

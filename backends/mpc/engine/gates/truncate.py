@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..blank import blank
 from ..ring import BITS, shift
-from ..session import Deal, Draw, blank
+from ..session import Deal, Draw
 from ..wire import Mask, Wire
 from .compare import only_mask
 
