@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from .approximations import approximate
-from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate
+from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate, Width
 from .engine.session import Run
 from .engine.wire import Wire, join
 from .scales import Format
@@ -49,21 +49,36 @@ class Transformer:
 
         Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
-        weights, scales, guards = self.weights, self.scales, _Guards()
+        weights, scales, guards = self.weights, self.scales, Guards()
         if weights.positions is not None:
             embedded = embedded + run.public(weights.positions[start : start + embedded.shape[0]])
         (residual,) = run.open(embedded)
-        for number, layer in enumerate(weights.layers):
-            normed = self._norm(run, residual, 2 * number, guards, scales.attending)
-            attended = self._attention(run, layer, number, normed, cache, start, guards)
-            residual = self._add(run, residual, attended, scales.attended + scales.out)
-            normed = self._norm(run, residual, 2 * number + 1, guards, scales.normed)
-            fed = self._feed(run, layer, normed)
-            given = 2 * scales.gate if weights.gated else scales.gate
+        for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
-            residual = self._add(run, residual, fed, given + scales.down, last)
+            residual = self.layer(run, residual, number, cache, start, guards, last)
         normed = self._norm(run, residual, -1, guards, scales.normed)
         return _apply(run, weights.head, normed)[0], guards.total
+
+    def layer(
+        self,
+        run: Run,
+        residual: Wire,
+        number: int,
+        cache: Cache,
+        start: int,
+        guards: Guards,
+        *,
+        last_only: bool = False,
+    ) -> Wire:
+        """One layer on the residual stream [t, hidden]; `last_only` leaves the last token's row of what comes out."""
+        layer, scales = self.weights.layers[number], self.scales
+        normed = self._norm(run, residual, 2 * number, guards, scales.attending)
+        attended = self._attention(run, layer, number, normed, cache, start, guards)
+        residual = self._add(run, residual, attended, scales.attended + scales.out)
+        normed = self._norm(run, residual, 2 * number + 1, guards, scales.normed)
+        fed = self._feed(run, layer, normed)
+        given = 2 * scales.gate if self.weights.gated else scales.gate
+        return self._add(run, residual, fed, given + scales.down, last_only)
 
     def _add(self, run: Run, residual: Wire, share: torch.Tensor, scale: int, last_only: bool = False) -> Wire:
         """The residual stream and what is added to it, opened as one sum and cut to its scale."""
@@ -73,7 +88,7 @@ class Transformer:
         cut: Wire = run.apply(Truncate(bits), wire)
         return cut
 
-    def _norm(self, run: Run, x: Wire, number: int, guards: _Guards, scale: int) -> torch.Tensor:
+    def _norm(self, run: Run, x: Wire, number: int, guards: Guards, scale: int) -> torch.Tensor:
         """Shares of x over the root of its mean square, at `scale`. Three rounds."""
         pieces, scales = self.tables.roots[number], self.scales
         (squares,) = run.open(run.apply(SquareSum(), x))
@@ -85,7 +100,7 @@ class Transformer:
         return run.share(run.apply(Truncate(scales.residual + scales.root - scale), product))
 
     def _attention(
-        self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: _Guards
+        self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: Guards
     ) -> torch.Tensor:
         """Shares of what attention adds, at scale attended + out. Six rounds, and more where scores spread widely."""
         weights, scales, tokens = self.weights, self.scales, normed.shape[0]
@@ -124,13 +139,14 @@ class Transformer:
     def _bounds(self) -> Outside:
         """The guard on what goes into the exponential."""
         low, high = (int((bound - self.tables.middle) * 2.0**self.scales.score) for bound in self.ranges.score)
-        return Outside(low, high, self.scales.score + COARSE_BITS)
+        return Outside(low, high, Width(drop=self.scales.score + COARSE_BITS))
 
     @property
     def _no_wrap(self) -> Outside:
         """The guard on sums of exponentials, where they are held so coarsely that they cannot have wrapped."""
         highest = 2 * int(self.ranges.total[1])
-        return Outside(0, highest << self.scales.weighed, self.scales.weighed + highest.bit_length() - 4)
+        drop = self.scales.weighed + highest.bit_length() - 4
+        return Outside(0, highest << self.scales.weighed, Width(drop=drop))
 
     def _shifted(self, run: Run, scores: torch.Tensor, seen: torch.Tensor, start: int) -> torch.Tensor:
         """Scores less their own or the largest of them, and less the middle of the exponential's table."""
@@ -143,7 +159,9 @@ class Transformer:
             scores = scores - square.diagonal(dim1=-2, dim2=-1).reshape(groups, rows, 1)
         if ranges.cut:
             (above,) = run.open(scores)
-            scores = run.apply(AtLeast(int((ranges.score[0] + COARSE) * 2.0**scale), scale + COARSE_BITS), above)
+            scores = run.apply(
+                AtLeast(int((ranges.score[0] + COARSE) * 2.0**scale), Width(drop=scale + COARSE_BITS)), above
+            )
         return scores - run.public(torch.tensor(int(self.tables.middle * 2.0**scale)))
 
     def _largest(self, run: Run, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -153,7 +171,7 @@ class Transformer:
         while (half := largest.shape[-1] // 2) > 0:
             first, second, rest = torch.split(largest, [half, half, largest.shape[-1] - 2 * half], -1)
             (difference,) = run.open(first - second)
-            larger = second + run.apply(AtLeast(0, self.scales.score + COARSE_BITS), difference)
+            larger = second + run.apply(AtLeast(0, Width(drop=self.scales.score + COARSE_BITS)), difference)
             largest = torch.cat([larger, rest], -1)
         return largest
 
@@ -176,7 +194,7 @@ class Transformer:
         return cut
 
 
-class _Guards:
+class Guards:
     """Adds up shares of guards, of whatever shapes."""
 
     def __init__(self) -> None:

@@ -13,7 +13,19 @@ from machine import reveal, run
 from uniform import is_uniform
 
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.engine.gates import Below, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate
+from unfed.backends.mpc.engine.gates import (
+    AtLeast,
+    Below,
+    MatMul,
+    Outside,
+    Product,
+    Relu,
+    Spline,
+    SquareSum,
+    Table,
+    Truncate,
+    Width,
+)
 from unfed.backends.mpc.engine.gates.spline import relative
 from unfed.backends.mpc.engine.gates.table import bins
 
@@ -97,7 +109,7 @@ def test_below_a_bound(values: list[int], bound: int) -> None:
 @quick
 @given(LISTS["any"])
 def test_outside_of_bounds(values: list[int]) -> None:
-    gate = Outside(-(2**55), 2**54, 48)
+    gate = Outside(-(2**55), 2**54, Width(drop=48))
     values += [-(2**55), -(2**55) - 1, 2**54, 2**54 - 2**48 - 1, 0, 2**63 - 1, -(2**63)]
     for value, found in zip(values, reveal(opened(gate), ints(values)).tolist(), strict=True):
         if not any(bound - 2**48 <= value < bound for bound in (-(2**55), 2**54)):  # which may count as either
@@ -109,6 +121,23 @@ def test_outside_of_bounds(values: list[int]) -> None:
 def test_relu(values: list[int]) -> None:
     edges = [*values, 0, 1, -1, 2**63 - 1, -(2**63)]
     assert reveal(opened(Relu()), ints(edges)).tolist() == [max(x, 0) for x in edges]
+
+
+@quick
+@given(st.lists(st.integers(-(2**40) + 1, 2**40 - 1), min_size=1, max_size=6), st.integers(-(2**39), 2**39))
+def test_comparisons_within_a_proved_range(values: list[int], bound: int) -> None:
+    values += [bound, bound - 1, 2**40 - 1, -(2**40)]
+    found = reveal(opened(AtLeast(bound, Width(range=41))), ints(values))
+    assert found.tolist() == [max(value, bound) for value in values]
+    assert reveal(opened(Below(bound, Width(41))), ints(values)).tolist() == [int(value < bound) for value in values]
+
+
+@quick
+@given(LISTS["small"])
+def test_coarse_comparisons_leave_what_lies_just_below(values: list[int]) -> None:
+    values += [0, -1, -(2**20), -(2**20) - 1]
+    for value, found in zip(values, reveal(opened(Relu(Width(drop=20))), ints(values)).tolist(), strict=True):
+        assert found == max(value, 0) or (-(2**20) <= value < 0 and found == value)
 
 
 def root(x: np.ndarray) -> np.ndarray:

@@ -14,8 +14,39 @@ from ..session import Deal, Draw
 from ..wire import Wire
 
 
+class Width(NamedTuple):
+    """Which bits of a number are compared.
+
+    Attributes:
+        range: bits that matter, the sign included: |x| < 2^(range - 1), which is to be proved where it is below 64.
+        drop: low bits that are left out: x less than 2^drop below a bound may be taken for what lies above.
+    """
+
+    range: int = BITS
+    drop: int = 0
+
+    @property
+    def bits(self) -> int:
+        return self.range - self.drop
+
+    def of(self, value: torch.Tensor) -> torch.Tensor:
+        """The bits that are compared."""
+        return shift(value << (BITS - self.range), BITS - self.bits)
+
+    def upwards(self, value: torch.Tensor) -> torch.Tensor:
+        """The same, moved by half the range, so that the order of signed numbers becomes that of unsigned ones."""
+        return self.of(value + (-(1 << 63) if self.range == BITS else 1 << (self.range - 1)))
+
+    def bounds(self, *bounds: int) -> torch.Tensor:
+        """Signed bounds, likewise: [1, K]."""
+        return self.upwards(torch.tensor([bounds], dtype=torch.int64))
+
+
+WHOLE = Width()
+
+
 class Keys(NamedTuple):
-    """What a node has of comparisons with a wire's mask r, of which `drop` low bits are left out.
+    """What a node has of comparisons with a wire's mask r.
 
     Attributes:
         correction: pays 1 and, where it is `paid`, the mask.
@@ -27,17 +58,17 @@ class Keys(NamedTuple):
     mask: torch.Tensor | None
 
 
-def deal_keys(deal: Deal, wire: Wire, drop: int = 0, *, paid: bool = False) -> None:
+def deal_keys(deal: Deal, wire: Wire, width: Width, *, paid: bool = False) -> None:
     """Add the keys of a node's `Keys`, one per element: common material of 25 bytes a bit and 8 more; 33 and 16 if the
     mask is `paid` too."""
     mask = only_mask(wire).reshape(-1)
-    place = words(shift(mask, drop))
+    place = words(width.of(mask))
     payload = [np.ones_like(place), *((words(mask),) if paid else ())]
-    deal.common(*dcf.generate(place, np.stack(payload, 1), BITS - drop, *deal.roots(len(mask))))
+    deal.common(*dcf.generate(place, np.stack(payload, 1), width.bits, *deal.roots(len(mask))))
 
 
-def read_keys(draw: Draw, wire: Wire, drop: int = 0, *, paid: bool = False) -> Keys:
-    mask, bits = only_mask(wire).reshape(-1), BITS - drop
+def read_keys(draw: Draw, wire: Wire, width: Width, *, paid: bool = False) -> Keys:
+    mask, bits = only_mask(wire).reshape(-1), width.bits
     count = len(mask)
     root = draw.roots(count)
     correction = dcf.Correction(
@@ -52,8 +83,8 @@ def read_keys(draw: Draw, wire: Wire, drop: int = 0, *, paid: bool = False) -> K
 def below(
     party: int, keys: Keys, value: torch.Tensor, bounds: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """For N elements of public value v = x + r and K bounds, all read as unsigned numbers of the keys' n bits: shares
-    of [x < bound] [N, K], and of that times the mask where keys pay it.
+    """For N elements of public value v = x + r and K bounds, all unsigned numbers of the keys' bits: shares of
+    [x < bound] [N, K], and of that times the mask where keys pay it.
 
     With A(y) = [y < r]: [x < k] = [v < k] + A(v - k) - A(v), since each side counts how often v - r, less k, wraps.
     """
@@ -69,77 +100,77 @@ def below(
 
 
 class Below(NamedTuple):
-    """[x < bound] as 0 or 1, x and bound signed, for any x.
+    """[x < bound] as 0 or 1, x and bound signed.
 
-    Boyle et al. 2021 (see `dcf`). 1.6 KB of common material an element.
+    Boyle et al. 2021 (see `dcf`). Common material of 25 bytes a bit and 8 more an element.
     """
 
     bound: int
+    width: Width = WHOLE
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
-        deal_keys(deal, x)
+        deal_keys(deal, x, self.width)
         return blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        return read_keys(draw, x), blank(*x.shape)
+        return read_keys(draw, x, self.width), blank(*x.shape)
 
     def ready(self, party: int, material: Any) -> Any:
         return material
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
-        return below(party, material, _upwards(x.value), _bounds([self.bound]))[0].reshape(x.shape)
+        width = self.width
+        return below(party, material, width.upwards(x.value), width.bounds(self.bound))[0].reshape(x.shape)
 
 
 class Outside(NamedTuple):
-    """[x < lowest or x >= highest] as 0 or 1, signed, for any x; all are cut to their highest 64 - drop bits.
+    """[x < lowest or x >= highest] as 0 or 1, signed: a guard.
 
-    A guard: in the last step of 2^drop below either bound, x may be taken for what lies above. Boyle et al. 2021.
-    Common material of 25 bytes a bit left and 8 more an element.
+    Boyle et al. 2021 (see `dcf`). Common material of 25 bytes a bit and 8 more an element.
     """
 
     lowest: int
     highest: int
-    drop: int
+    width: Width = WHOLE
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
-        deal_keys(deal, x, self.drop)
+        deal_keys(deal, x, self.width)
         return blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        return read_keys(draw, x, self.drop), blank(*x.shape)
+        return read_keys(draw, x, self.width), blank(*x.shape)
 
     def ready(self, party: int, material: Any) -> Any:
         return material
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
-        bounds = shift(_bounds([self.lowest, self.highest]), self.drop)
-        found = below(party, material, shift(_upwards(x.value), self.drop), bounds)[0]
+        width = self.width
+        found = below(party, material, width.upwards(x.value), width.bounds(self.lowest, self.highest))[0]
         return ((0 if party else 1) - found[:, 1] + found[:, 0]).reshape(x.shape)
 
 
 class AtLeast(NamedTuple):
-    """max(x, bound), signed, for any x and bound that differ by less than 2^63.
+    """max(x, bound), signed.
 
-    Boyle et al. 2021 (see `dcf`). Where `drop` bits are left out of the comparison, x less than 2^drop below the bound
-    may be left as it is. Common material of 33 bytes a bit left and 16 more an element.
+    Boyle et al. 2021 (see `dcf`). Common material of 33 bytes a bit and 16 more an element.
     """
 
     bound: int
-    drop: int = 0
+    width: Width = WHOLE
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
-        deal_keys(deal, x, self.drop, paid=True)
+        deal_keys(deal, x, self.width, paid=True)
         return blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        return read_keys(draw, x, self.drop, paid=True), blank(*x.shape)
+        return read_keys(draw, x, self.width, paid=True), blank(*x.shape)
 
     def ready(self, party: int, material: Any) -> Any:
         return material
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
-        value = shift(_upwards(x.value), self.drop)
-        less, times_mask = below(party, material, value, shift(_bounds([self.bound]), self.drop))
+        width = self.width
+        less, times_mask = below(party, material, width.upwards(x.value), width.bounds(self.bound))
         # x - [x < bound]·(x - bound), and [x < bound]·x = [x < bound]·v - [x < bound]·r
         assert times_mask is not None
         mine = x.share(party).reshape(-1, 1)
@@ -147,10 +178,10 @@ class AtLeast(NamedTuple):
 
 
 class Relu(AtLeast):
-    """max(x, 0) for any x. 2.1 KB of common material an element."""
+    """max(x, 0)."""
 
-    def __new__(cls) -> Relu:
-        return super().__new__(cls, 0)
+    def __new__(cls, width: Width = WHOLE) -> Relu:
+        return super().__new__(cls, 0, width)
 
 
 def only_mask(wire: Wire) -> torch.Tensor:
@@ -160,15 +191,6 @@ def only_mask(wire: Wire) -> torch.Tensor:
     return wire.masks[0].part
 
 
-def _upwards(value: torch.Tensor) -> torch.Tensor:
-    """Moved by 2^63, so that the order of signed numbers becomes that of unsigned ones."""
-    return value + torch.tensor(-(1 << 63))
-
-
-def _bounds(bounds: list[int]) -> torch.Tensor:
-    """Signed bounds, likewise moved: [1, K]."""
-    return torch.tensor([bounds], dtype=torch.int64) + torch.tensor(-(1 << 63))
-
-
 def _unsigned_below(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return _upwards(a) < _upwards(b)
+    highest = torch.tensor(-(1 << 63))
+    return a + highest < b + highest
