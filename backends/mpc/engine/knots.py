@@ -2,6 +2,7 @@
 
 The points are a public value less each of a function's knots. Far knots lie far apart and need fewer bits to be told
 apart, so that each way ends at a stop of its own (see `dcf`): a knot then costs a few steps instead of a whole tree.
+All ways go down side by side, a level at a time, so that wide instructions have something to do.
 """
 
 from __future__ import annotations
@@ -60,11 +61,128 @@ def pieces(
 
 
 @compiled
-def _values(seed: Any, key: Any, other: Any, out: Any) -> None:
-    """Four words under one seed."""
-    hash_blocks(seed, 1, key, out)
-    other[0], other[1] = seed[0], seed[1] ^ np.uint64(2)
-    hash_blocks(other, 1, key, out[2:])
+def _values(seeds: Any, count: int, key: Any, scratch: Any, out: Any) -> None:
+    """Four words under each seed: two at out[0], two at out[1]."""
+    hash_blocks(seeds, count, key, out[0])
+    for n in range(count):
+        scratch[2 * n], scratch[2 * n + 1] = seeds[2 * n], seeds[2 * n + 1] ^ np.uint64(2)
+    hash_blocks(scratch, count, key, out[1])
+
+
+@compiled
+def _ways(
+    party: int,
+    root: Any,
+    left: Any,
+    right: Any,
+    value_left: Any,
+    value_right: Any,
+    value_leaf: Any,
+    cw: Any,
+    bits: Any,
+    values: Any,
+    leaves: Any,
+    stops: Any,
+    ends: Any,
+    points: Any,
+    wrap: int,
+    here: Any,
+    there: Any,
+) -> None:
+    """A(points[0]) at every stop into `here`, and A(point) at its own stop into `there`, for one key.
+
+    Args:
+        points: descending, but for one jump up before points[wrap].
+        ends: how many points go beyond each stop.
+    """
+    levels, one, zero, clear = len(bits), np.uint64(1), np.uint64(0), ~np.uint64(1)
+    total = len(points)
+    room = 2 * total + 16
+    # The nodes that ways lead through: what they are, and the first and the last point of each.
+    seeds, controls, sums = (
+        np.empty(room, np.uint64),
+        np.empty(total + 2, np.uint64),
+        np.empty((total + 2, 4), np.uint64),
+    )
+    first, last = np.empty(total + 2, np.int64), np.empty(total + 2, np.int64)
+    above, before, summed = (
+        np.empty(room, np.uint64),
+        np.empty(total + 2, np.uint64),
+        np.empty((total + 2, 4), np.uint64),
+    )
+    begun, ended = np.empty(total + 2, np.int64), np.empty(total + 2, np.int64)
+    parents = np.empty(total + 2, np.int64)
+    scratch, shares = np.empty(room, np.uint64), np.empty((2, room), np.uint64)
+    nodes = 0
+    for start, end in ((0, wrap), (wrap, total)):
+        if start < end:
+            seeds[2 * nodes], seeds[2 * nodes + 1], controls[nodes] = root[0] & clear, root[1], np.uint64(party)
+            sums[nodes] = zero
+            first[nodes], last[nodes] = start, end - 1
+            nodes += 1
+    stop, living = 0, total
+    for depth in range(levels + 1):
+        if depth == stops[stop]:
+            _values(seeds, nodes, value_leaf, scratch, shares)
+            for n in range(nodes):
+                mask = zero - controls[n]
+                for point in range(first[n], last[n] + 1):
+                    if 0 < point < ends[stop]:
+                        continue
+                    for word in range(WORDS):
+                        share = sums[n, word] + shares[word >> 1, 2 * n + (word & 1)] + (leaves[stop, word] & mask)
+                        share = zero - share if party else share
+                        if point == 0:
+                            here[stop, word] = share
+                        if point == 0 or point >= ends[stop]:
+                            there[point, word] = share
+            living = ends[stop]
+            stop += 1
+        if depth == levels:
+            break
+        bit = np.uint64(levels - 1 - depth)
+        front, back = 0, total + 2
+        for n in range(nodes):
+            low, high = first[n], min(last[n], living - 1)
+            if low > high:
+                continue
+            # Within a node points descend: those that turn right stand before those that turn left.
+            inner, outer = low, high + 1
+            while inner < outer:
+                middle = (inner + outer) // 2
+                if (points[middle] >> bit) & one:
+                    inner = middle + 1
+                else:
+                    outer = middle
+            if inner > low:
+                back -= 1
+                parents[back], begun[back], ended[back] = n, low, inner - 1
+            if inner <= high:
+                parents[front], begun[front], ended[front] = n, inner, high
+                front += 1
+        rights = total + 2 - back
+        for n in range(rights):  # one after the other
+            at = back + n
+            parents[front + n], begun[front + n], ended[front + n] = parents[at], begun[at], ended[at]
+        count = front + rights
+        for n in range(count):
+            above[2 * n], above[2 * n + 1] = seeds[2 * parents[n]], seeds[2 * parents[n] + 1]
+            before[n] = controls[parents[n]]
+            summed[n] = sums[parents[n]]
+        hash_blocks(above, front, left, seeds)
+        hash_blocks(above[2 * front :], rights, right, seeds[2 * front :])
+        _values(above, front, value_left, scratch, shares)
+        _values(above[2 * front :], rights, value_right, scratch, shares[:, 2 * front :])
+        for n in range(count):
+            mask = zero - before[n]
+            for word in range(WORDS):
+                sums[n, word] = summed[n, word] + shares[word >> 1, 2 * n + (word & 1)] + (values[depth, word] & mask)
+            side = np.uint64(bits[depth] >> 1) if n >= front else np.uint64(bits[depth] & 1)
+            controls[n] = (seeds[2 * n] & one) ^ (before[n] & side)
+            seeds[2 * n] = (seeds[2 * n] & clear) ^ (cw[depth, 0] & mask)
+            seeds[2 * n + 1] ^= cw[depth, 1] & mask
+            first[n], last[n] = begun[n], ended[n]
+        nodes = count
 
 
 @compiled
@@ -90,57 +208,54 @@ def _pieces(
     slopes: Any,
     out: Any,
 ) -> None:
-    levels, one, zero, clear = bits.shape[1], np.uint64(1), np.uint64(0), ~np.uint64(1)
-    # Where the way so far led: one row a level.
-    seeds, controls = np.empty((levels + 1, 2), np.uint64), np.empty(levels + 1, np.uint64)
-    sums = np.empty((levels + 1, WORDS), np.uint64)
-    turned, other, shares = np.empty(2, np.uint64), np.empty(2, np.uint64), np.empty(4, np.uint64)
-    here = np.empty((len(stops), WORDS), np.uint64)  # A(v) at every stop
-    there, last, found = np.empty(WORDS, np.uint64), np.empty(WORDS, np.uint64), np.empty(WORDS, np.uint64)
+    levels, one, zero = bits.shape[1], np.uint64(1), np.uint64(0)
+    knots = len(places)
     whole = ~zero >> np.uint64(64 - levels)
+    points = np.empty(knots + 1, np.uint64)
+    here, there = np.empty((len(stops), WORDS), np.uint64), np.empty((knots + 1, WORDS), np.uint64)
+    last, found = np.empty(WORDS, np.uint64), np.empty(WORDS, np.uint64)
+    ends = np.empty(len(stops), np.int64)
+    for stop in range(len(stops)):
+        ends[stop] = 1
+        for knot in range(knots):
+            ends[stop] += depths[knot] > stop
     for e in range(len(value)):
-        seeds[0, 0], seeds[0, 1], controls[0] = root[e, 0] & clear, root[e, 1], np.uint64(party)
-        sums[0] = zero
-        way, known, reached = zero, 0, 0
+        points[0], wrap = value[e], knots + 1
+        for knot in range(knots):
+            points[knot + 1] = (value[e] - places[knot]) & whole
+            if places[knot] > value[e] and wrap > knot + 1:
+                wrap = knot + 1
+        _ways(
+            party,
+            root[e],
+            left,
+            right,
+            value_left,
+            value_right,
+            value_leaf,
+            cw[e],
+            bits[e],
+            values[e],
+            leaves[e],
+            stops,
+            ends,
+            points,
+            wrap,
+            here,
+            there,
+        )
         total = np.zeros(8, np.uint64)
-        for step in range(-len(stops), len(places)):
-            # First down to v, stop by stop; then to v less each knot.
-            stop = step + len(stops) if step < 0 else depths[step]
-            wanted = value[e] if step < 0 else (value[e] - places[step]) & whole
-            depth = stops[stop]
-            if step >= 0:
-                reached, difference = 0, wanted ^ way
-                while reached < known and not (difference >> np.uint64(levels - 1 - reached)) & one:
-                    reached += 1
-            for level in range(reached, depth):
-                turn = (wanted >> np.uint64(levels - 1 - level)) & one
-                hash_blocks(seeds[level], 1, right if turn else left, turned)
-                _values(seeds[level], value_right if turn else value_left, other, shares)
-                mask = zero - controls[level]
-                for word in range(WORDS):
-                    sums[level + 1, word] = sums[level, word] + shares[word] + (values[e, level, word] & mask)
-                seeds[level + 1, 0] = (turned[0] & clear) ^ (cw[e, level, 0] & mask)
-                seeds[level + 1, 1] = turned[1] ^ (cw[e, level, 1] & mask)
-                side = (np.uint64(bits[e, level]) >> turn) & one
-                controls[level + 1] = (turned[0] & one) ^ (controls[level] & side)
-            way, known, reached = wanted, depth, depth
-            _values(seeds[depth], value_leaf, other, shares)
-            mask = zero - controls[depth]
-            for word in range(WORDS):
-                share = sums[depth, word] + shares[word] + (leaves[e, stop, word] & mask)
-                there[word] = zero - share if party else share
-            if step < 0:
-                here[stop] = there
-                continue
-            cut = np.uint64(levels - depth)
-            public = one if value[e] >> cut < places[step] >> cut else zero
-            found[0] = there[0] - here[stop, 0] + (zero if party else public)
+        for knot in range(knots):
+            stop = depths[knot]
+            cut = np.uint64(levels - stops[stop])
+            public = one if value[e] >> cut < places[knot] >> cut else zero
+            found[0] = there[knot + 1, 0] - here[stop, 0] + (zero if party else public)
             for word in range(1, WORDS):
-                found[word] = there[word] - here[stop, word] + public * parts[e, word - 1]
-            if step:  # x lies in the piece before this knot
-                within, slope, far = found[0] - last[0], slopes[step - 1], step > near
+                found[word] = there[knot + 1, word] - here[stop, word] + public * parts[e, word - 1]
+            if knot:  # x lies in the piece before this knot
+                within, slope, far = found[0] - last[0], slopes[knot - 1], knot > near
                 total[0] += within
-                total[1] += within * starts[step - 1]
+                total[1] += within * starts[knot - 1]
                 at = 5 if far else 2
                 total[at] += within * slope
                 part = 2 if far else 1
