@@ -59,6 +59,8 @@ class Transport:
 
     def close(self) -> None:
         """End the connection once everything is sent."""
+        if self.is_closing():
+            return
         self._closing = True
         self._loop.remove_reader(self.socket)
         if not self._waiting:

@@ -112,6 +112,8 @@ async def test_an_aborted_connection_is_lost_once_and_later(pair: Pair) -> None:
     pair[0].write(b"x" * (8 << 20))
     pair[0].abort()
     pair[0].abort()
+    pair[0].close()
+    pair[0].write(b"to nobody")
     assert "lost" not in pair[1].told, "a protocol may abort in the middle of its own work"
     await until(lambda: "lost" in pair[1].told and "lost" in pair[3].told)
     assert pair[1].told.count("lost") == pair[3].told.count("lost") == 1
