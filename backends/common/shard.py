@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -12,6 +13,11 @@ from unfed.plugins import Model, UnfedError
 
 from .families import family_of
 from .weights import fill, skeleton, tensor_name
+
+_BLOCK, _BLOCKS = 64, 64
+"""Positions whose rotary embeddings are made at once, and how many times that many are kept."""
+_BY_LENGTH = frozenset({"dynamic", "longrope"})
+"""Rotary embeddings of transformers whose frequencies change with the length of the text."""
 
 
 class NoPositions(nn.Module):
@@ -69,6 +75,9 @@ class Shard:
         self._base: Any = base
         self._layers: tuple[Any, ...] = tuple(kept)
         self._rotary: Any = getattr(base, "rotary_emb", None)
+        # Where frequencies depend on how long the text has become, each position has its own.
+        self._block = 1 if getattr(self._rotary, "rope_type", "") in _BY_LENGTH else _BLOCK
+        self._turns = lru_cache(_BLOCKS)(self._turned)
         self._windows: bool = getattr(base, "has_sliding_layers", False)
 
     def new_cache(self) -> DynamicCache:
@@ -90,10 +99,20 @@ class Shard:
         """
         place: dict[str, Any] = {}
         if self._rotary is not None:
-            place["position_embeddings"] = self._rotary(hidden, torch.tensor([[cache.get_seq_length()]]))
+            block, position = divmod(cache.get_seq_length(), self._block)
+            place["position_embeddings"] = self._turns(block)[position]
         for layer in self._layers:
             hidden = layer(hidden, past_key_values=cache, use_cache=True, **place)
         return hidden
+
+    def _turned(self, block: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """By what queries and keys are turned at each position of a block: cosines and sines [1, 1, head size].
+
+        Made one by one they took about a tenth of a layer's time in every step of a model of 100M parameters, for each
+        step finds their code swept out of the caches.
+        """
+        cos, sin = self._rotary(torch.zeros(1), torch.arange(block * self._block, (block + 1) * self._block)[None])
+        return list(zip(cos.split(1, 1), sin.split(1, 1), strict=True))
 
     def warm(self) -> None:
         """Run once, so that the first query does not pay for what the libraries set up on first use."""

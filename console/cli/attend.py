@@ -10,7 +10,7 @@ from ..results.record import Record
 from ..runner.request import Request
 from .interrupts import Interrupts
 from .narrate import Narrator
-from .sessions import Attended
+from .sessions import Attended, Closing
 
 CLOSING = 10.0
 """Seconds that fleets get to end; what is left then ends with this process."""
@@ -19,8 +19,8 @@ HURRIED = 2.0
 
 async def attend(session: Attended, request: Request, narrator: Narrator, interrupts: Interrupts) -> Record:
     """The record of the run; partial if a signal came, and none at all (the task is cancelled) if a second one did."""
-    interrupts.ask = _soon(lambda: _ended_early(session, narrator))
-    interrupts.insist = _soon(_task().cancel)
+    interrupts.ask = soon(lambda: _ended_early(session, narrator))
+    interrupts.insist = soon(this_task().cancel)
     narrator.begin(request)
     record: Record | None = None
     try:
@@ -30,7 +30,7 @@ async def attend(session: Attended, request: Request, narrator: Narrator, interr
         record = await session.run(request, narrator)
     finally:
         try:
-            await _close(session, HURRIED if interrupts.count > 1 else CLOSING)
+            await close_within(session, HURRIED if interrupts.count > 1 else CLOSING)
         except asyncio.CancelledError:
             if record is None:
                 raise
@@ -42,19 +42,21 @@ def _ended_early(session: Attended, narrator: Narrator) -> None:
     session.interrupt()
 
 
-async def _close(session: Attended, patience: float) -> None:
+async def close_within(session: Closing, patience: float) -> None:
+    """End every fleet of the session, within `patience` seconds; what is left then ends with this process."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             await session.close()
 
 
-def _task() -> asyncio.Task[object]:
+def this_task() -> asyncio.Task[object]:
+    """The task that calls this."""
     task = asyncio.current_task()
     assert task is not None
     return task
 
 
-def _soon(action: Callable[[], object]) -> Callable[[], None]:
+def soon(action: Callable[[], object]) -> Callable[[], None]:
     """`action`, called by the running loop as soon as it wakes, from wherever the result is called."""
     loop = asyncio.get_running_loop()
 

@@ -17,7 +17,9 @@ from ..runner.build import Wanted, build
 from ..runner.orders import Status, socket_path
 from ..runner.session import Session
 from ..runner.supervisor import Supervisor
+from .attend import HURRIED, close_within, soon, this_task
 from .entry import INTERRUPTED, NO_FLEET, OK, tell
+from .interrupts import Interrupts
 from .narrate import Narrator
 from .output import emit, print_json
 from .sessions import check_sets, fleets_folder, log_folder
@@ -45,6 +47,13 @@ def start(name: str, *, json: bool, audit: bool, **asked: Any) -> int:
         session = Session(host, logs=log_folder(narrator.say))
         supervisor = Supervisor(name, folder, wanted, request, session)
 
+        def interrupted() -> None:
+            what = "stopping the fleet" if was_ready else "interrupted: ending the parties that have started"
+            narrator.say(f"{what}; once more ends it at once")
+            supervisor.stop()
+
+        interrupts.ask, interrupts.insist = soon(interrupted), soon(this_task().cancel)
+
         def ready() -> None:
             nonlocal was_ready
             was_ready = True
@@ -52,10 +61,15 @@ def start(name: str, *, json: bool, audit: bool, **asked: Any) -> int:
             if json:
                 print_json(supervisor.status())
 
-        await supervisor.serve(narrator, ready)
+        try:
+            await supervisor.serve(narrator, ready)
+        except asyncio.CancelledError:
+            await close_within(session, HURRIED)
 
+    interrupts = Interrupts()
     try:
-        asyncio.run(serve())
+        with interrupts:
+            asyncio.run(serve())
     except UnfedError as error:
         if was_ready or error.failure.kind in ("bad-input", "unavailable"):
             raise

@@ -23,7 +23,13 @@ ASKED = ("prompts", "file", "max_new_tokens", "temperature", "top_p", "seed", "t
 """What each run asks of a running fleet anew."""
 
 
-class Attended(Protocol):
+class Closing(Protocol):
+    """What can be closed."""
+
+    async def close(self) -> None: ...
+
+
+class Attended(Closing, Protocol):
     """The part of `unfed.console.runner.session.Session` that `compare` uses."""
 
     async def warm(self) -> None: ...
@@ -31,8 +37,6 @@ class Attended(Protocol):
     async def run(self, request: Request, watch: Watcher) -> Record: ...
 
     def interrupt(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 def open_session(host: PluginHost, say: Say) -> Attended:

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-import psutil
 
 from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
 
 from ..party import control
 from ..party.control import Beat, Begin, Broken, Hello, Order, Peer, Pinned, Ready, Report, Settled, Stop
 from .logs import PartyLog
+from .look import is_stopped
 from .state import PartyState
 
 T = TypeVar("T")
@@ -213,12 +213,7 @@ class Member:
 
     def is_stopped(self) -> bool:
         """Whether its process is seen to be stopped, as by SIGSTOP."""
-        if not self.process.local:
-            return False
-        try:
-            return psutil.Process(self.process.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-        except psutil.Error:
-            return False  # its end is reported by whoever reaps it
+        return self.process.local and is_stopped(self.process.pid)
 
 
 def _resolve(future: asyncio.Future[T], value: T) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 from unfed.plugins import Launcher, PartyProcess, PartySpec, UnfedError
 
 from .forked import ForkedProcess
+from .look import is_stopped
 
 PRELOAD = (
     "torch",
@@ -46,6 +48,8 @@ QUIET = {
 
 FORK_WITHIN = 120.0
 """Seconds for the fork server to answer: it may have to warm up first."""
+LOOK_EVERY, STOPPED_FOR = 0.5, 2.0
+"""Seconds between looks at a fork server that has not answered, and for which it may be seen stopped meanwhile."""
 
 
 class LocalLauncher(Launcher):
@@ -108,8 +112,7 @@ class LocalLauncher(Launcher):
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                forked = await self._request(str(log).encode(), theirs)
-            pid = await self._answered(forked)
+                pid = await self._forked(str(log).encode(), theirs)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=1 << 20)
         except BaseException:
             ours.close()  # a child that was forked all the same ends with it
@@ -157,16 +160,28 @@ class LocalLauncher(Launcher):
                 return forked
         raise self._gone()
 
-    async def _answered(self, forked: asyncio.Future[int]) -> int:
+    async def _forked(self, log: bytes, control: socket.socket) -> int:
+        """The process id of a child that is forked for us."""
+        forking = asyncio.create_task(self._fork(log, control))
+        until = time.monotonic() + FORK_WITHIN
+        looks = 0
         try:
-            async with asyncio.timeout(FORK_WITHIN):
-                return await forked
-        except TimeoutError:
-            raise UnfedError(
-                f"the fork server made no process within {FORK_WITHIN:g} s",
-                kind="fleet",
-                hint=f"see {self._logs / 'fork-server.log'}",
-            ) from None
+            while time.monotonic() < until:
+                if (await asyncio.wait({forking}, timeout=LOOK_EVERY))[0]:
+                    return await forking
+                looks = looks + 1 if self._server is not None and is_stopped(self._server.pid) else 0
+                if looks * LOOK_EVERY >= STOPPED_FOR:
+                    raise self._stopped()
+        finally:
+            forking.cancel()
+        raise UnfedError(
+            f"the fork server made no process within {FORK_WITHIN:g} s",
+            kind="fleet",
+            hint=f"see {self._logs / 'fork-server.log'}",
+        )
+
+    async def _fork(self, log: bytes, control: socket.socket) -> int:
+        return await (await self._request(log, control))
 
     def _heard(self) -> None:
         """A report of the fork server is there to read."""
@@ -223,6 +238,15 @@ class LocalLauncher(Launcher):
         if self.warm is not None and not self.warm.done():
             self.warm.set_exception(self._gone())
             self.warm.exception()  # nobody need be waiting for it
+
+    def _stopped(self) -> UnfedError:
+        assert self._server is not None
+        pid = self._server.pid
+        return UnfedError(
+            f"the fork server (process {pid}) is stopped, and so makes no process",
+            kind="fleet",
+            hint=f"kill -CONT {pid} lets it go on",
+        )
 
     def _gone(self) -> UnfedError:
         return UnfedError("the fork server ended", kind="fleet", hint=f"see {self._logs / 'fork-server.log'}")

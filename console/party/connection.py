@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from typing import Any, Protocol
 
 from .frames import Frame
 from .identity import Identity
 from .reader import FrameReader
+from .transport import Transport
 
 log = logging.getLogger("unfed.wire")
 
@@ -43,7 +45,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reader = FrameReader()
         self._room = asyncio.Event()
         self._room.set()
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self._number = 0
         self._late: set[int] = set()
         self.calls: dict[int, asyncio.Future[Any]] = {}
@@ -54,18 +56,18 @@ class Connection(asyncio.BufferedProtocol):
         self.reason = ""
         self.dropped = self.broke_protocol = False
 
-    # -- asyncio's side
+    # -- the transport's side
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        tls = transport.get_extra_info("ssl_object")
-        peer = self._owner.identity.peer_of(tls)
+    def begin(self, sock: ssl.SSLSocket) -> None:
+        """Take over a socket whose handshake is done; it is dropped where somebody else is at the other end."""
+        self._transport = Transport(sock, self)
+        peer = self._owner.identity.peer_of(sock)
         if peer is None:
             self.drop("a key that no peer of this party has (any more)")
         elif self._expected not in ("", peer):
             self.drop(f"{peer} answered at the address of {self._expected}")
         else:
-            self.peer, self.certificate = peer, tls.getpeercert(binary_form=True)
+            self.peer, self.certificate = peer, sock.getpeercert(binary_form=True) or b""
             self._owner.joined(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -114,7 +116,8 @@ class Connection(asyncio.BufferedProtocol):
         elif size < _JOIN:
             self._transport.write(b"".join(pieces))
         else:
-            self._transport.writelines(pieces)
+            for piece in pieces:
+                self._transport.write(piece)
 
     @property
     def full(self) -> bool:

@@ -65,7 +65,7 @@ class Host:
         self._link = link
         self._meter = meter
         self._ended = ended
-        self._tape = Tape(Path(spec.tape), spec.private_ids) if spec.tape else None
+        self._tape = Tape(Path(spec.tape), spec.name, spec.private_ids) if spec.tape else None
         record = self._tape.message if self._tape else None
         identity = Identity(spec.name)
         slow = SlowLinks(spec.link)
@@ -193,8 +193,6 @@ class Host:
         if self._role is not None:
             with contextlib.suppress(Exception):
                 await self._role.stop()
-        if self._tape is not None:
-            self._tape.flush()
         self._wire.close()
         self._stopped.set()
 

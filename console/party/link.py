@@ -15,7 +15,10 @@ from typing import IO, NoReturn, Protocol
 import msgspec
 
 from . import control
-from .control import BEAT, Beat, Begin, Order, Report
+from .control import BEAT, Beat, Begin, Broken, Hello, Order, Report
+
+_TO_BEGIN = 1.0
+"""Seconds that a party whose launcher left at once still has to say whether it could begin."""
 
 
 class ControlStream(Protocol):
@@ -80,6 +83,9 @@ class ControlLink:
 
     Args:
         take: called with each order, in the reading thread.
+
+    Attributes:
+        status: what the process ends with: 0 for a party that said hello and was not broken.
     """
 
     def __init__(self, stream: ControlStream, take: Callable[[Order], None]) -> None:
@@ -87,6 +93,8 @@ class ControlLink:
         self._take = take
         self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._beat: Callable[[], Beat] | None = None
+        self._begun = threading.Event()
+        self.status = 1
         self._writer = threading.Thread(target=self._write, name="control-out", daemon=True)
 
     def start(self, beat: Callable[[], Beat]) -> None:
@@ -97,6 +105,15 @@ class ControlLink:
     def send(self, report: Report) -> None:
         """Queue a report; never blocks. Any thread may call it."""
         self._reports.put(self._stream.pack(report))
+        if isinstance(report, Hello):
+            self.status = 0
+        elif isinstance(report, Broken):
+            self.status = 1
+            failure = report.failure
+            say(f"{failure.message}{f'; {failure.hint}' if failure.hint else ''}")
+        else:
+            return
+        self._begun.set()
 
     def finish(self) -> None:
         """Write what is queued and stop."""
@@ -117,11 +134,13 @@ class ControlLink:
             self.refuse(f"this is no order of a launcher: {error}")
         except OSError:
             pass
-        os._exit(0)  # the launcher is gone, and so is the reason to be here: no thread may delay that
+        if not self._begun.wait(_TO_BEGIN):
+            say("stdin ended before the party had begun")
+        os._exit(self.status)  # the launcher is gone, and so is the reason to be here: no thread may delay that
 
     def refuse(self, why: str) -> NoReturn:
         """Whoever is at the other end is no launcher: say so and end."""
-        print(f"unfed-node: {why}; see docs/operate.md", file=sys.stderr, flush=True)
+        say(f"{why}; see docs/operate.md")
         os._exit(2)
 
     def _write(self) -> None:
@@ -139,3 +158,9 @@ class ControlLink:
                     self._stream.write(report)
         except OSError:
             os._exit(0)
+
+
+def say(line: str) -> None:
+    """A line for whoever started this process by hand; for a launched party it stands in its log."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"unfed-node: {line}", file=sys.stderr, flush=True)

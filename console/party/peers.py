@@ -16,6 +16,7 @@ from .connection import Connection
 from .control import Peer
 from .frames import Frame
 from .identity import Identity
+from .transport import shake_hands
 
 log = logging.getLogger("unfed.wire")
 
@@ -109,15 +110,17 @@ class Peers:
     async def _dial(self, peer: Peer) -> None:
         """Connect, or raise `UnfedError` saying why not."""
         loop = asyncio.get_running_loop()
+        connection = Connection(self, peer.name)
         try:
-            _, connection = await loop.create_connection(
-                lambda: Connection(self, peer.name),
-                peer.host,
-                peer.port,
-                ssl=self.identity.client,
-                server_hostname="",  # or the network could read names
-                ssl_handshake_timeout=HANDSHAKE,
-            )
+            family, kind, *_, address = (await loop.getaddrinfo(peer.host, peer.port, type=socket.SOCK_STREAM))[0]
+            raw = socket.socket(family, kind)
+            raw.setblocking(False)
+            try:
+                await loop.sock_connect(raw, address)
+            except BaseException:
+                raw.close()
+                raise
+            connection.begin(await shake_hands(self.identity.client, raw, accepted=False, patience=HANDSHAKE))
         except OSError as error:
             raise lost(peer.name, f"cannot connect: {why(error)}") from None
         if not connection.open:
@@ -142,15 +145,12 @@ class Peers:
 
     async def _admit(self, raw: socket.socket, address: str) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self), raw, ssl=self.identity.server, ssl_handshake_timeout=HANDSHAKE
-            )
+            sock = await shake_hands(self.identity.server, raw, accepted=True, patience=HANDSHAKE)
+            Connection(self).begin(sock)
         except OSError as error:
             log.warning("refused %s: %s", address, why(error))
-            raw.close()
         except asyncio.CancelledError:
             log.warning("refused %s: too many strangers at the door", address)
-            raw.close()
 
     def _keep(self, work: Coroutine[Any, Any, None], tasks: dict[asyncio.Task[None], None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

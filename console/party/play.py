@@ -66,7 +66,7 @@ async def _play(stream: ControlStream) -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # threads of the role may be blocked for good, and the interpreter would wait for them
+    os._exit(link.status)  # threads of the role may be blocked for good, and the interpreter would wait for them
 
 
 def settle_in(threads: int) -> None:

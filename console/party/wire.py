@@ -39,7 +39,8 @@ class Wire:
         slow: the emulated links, shared with the channels.
         private_ids: send no query ids.
         deliver: takes a call or message that has arrived, on the event loop. Raises ValueError where it does not fit.
-        complain: is told of a peer that broke the protocol, and of the queries that its link served.
+        complain: is told of a peer that broke the protocol or a message that cannot be recorded, and of the queries
+            that this is about.
         record: puts what arrives on the tape; None when the run is not audited.
     """
 
@@ -158,17 +159,28 @@ class Wire:
         self._vigil.came()
         header = frame.header
         self._meter.received(header.query, header.depth, frame.size)
-        if self._record is not None:
-            self._record(connection.peer, frame)
         if header.query not in self._ended:
             connection.queries.add(header.query)
         try:
+            if self._record is not None:
+                self._record(connection.peer, frame)
             if header.kind == CALL or header.kind == TELL:
                 self._deliver(connection, frame)
             else:
                 _resolve(connection, frame)
+        except UnfedError as error:
+            self._refuse(connection, header, error)
         except ValueError as error:
             connection.drop(str(error), broke_protocol=True)
+
+    def _refuse(self, connection: Connection, header: Header, error: UnfedError) -> None:
+        """A message cannot be recorded: its query must not go on as if nothing had come of that."""
+        if header.kind == CALL:
+            self.fault(connection, header, error)
+        elif header.kind == TELL:
+            self._complain(error, {header.query})
+        elif (reply := connection.answered(header.id)) is not None and not reply.done():
+            reply.set_exception(error)
 
     def _left(self, connection: Connection) -> None:
         """A connection ended: whoever waits for a reply over it is told."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -13,7 +15,8 @@ from unfed.plugins import UnfedError
 APP = "unfed-console"
 STATE = "UNFED_STATE_DIR"
 CONFIG = "UNFED_CONFIG_DIR"
-KEPT_DAYS = 14
+KEPT_DAYS, KEPT_RUNS = 14, 50
+"""For how long and for how many runs logs are kept."""
 
 
 def state_folder() -> Path:
@@ -68,7 +71,8 @@ def cannot_write(path: Path, error: OSError) -> UnfedError:
 def run_folder(kind: str) -> Path:
     """A fresh private folder for one run, `kind` being `logs` or `views`.
 
-    Folders of logs that nothing has touched for two weeks are removed.
+    Folders of logs are removed that nothing has touched for two weeks, or that are not among the newest; never one
+    whose console lives. Views are what records point to, and stay.
 
     Raises:
         UnfedError: it cannot be made.
@@ -77,19 +81,39 @@ def run_folder(kind: str) -> Path:
     if kind == "logs":
         _forget_old(parent)
     try:
-        return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=parent))
+        _claims.append(os.open(folder, os.O_RDONLY))
+        fcntl.flock(_claims[-1], fcntl.LOCK_SH)
     except OSError as error:
         raise cannot_write(parent, error) from error
+    return folder
+
+
+_claims: list[int] = []
+"""Descriptors of this process's folders, locked for as long as it lives."""
 
 
 def _forget_old(parent: Path) -> None:
-    oldest = time.time() - KEPT_DAYS * 86400
+    found = []
     for folder in parent.iterdir():
-        try:
-            if folder.is_dir() and not folder.is_symlink() and _touched(folder) < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            continue  # another console removed it first
+        with contextlib.suppress(OSError):  # another console removed it first
+            if folder.is_dir() and not folder.is_symlink():
+                found.append((_touched(folder), folder))
+    oldest = time.time() - KEPT_DAYS * 86400
+    for place, (touched, folder) in enumerate(sorted(found, reverse=True)):
+        if place >= KEPT_RUNS or touched < oldest:
+            with contextlib.suppress(OSError):
+                _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    """Remove a folder unless a console that lives has claimed it. Raises OSError."""
+    claim = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(claim)
 
 
 def _touched(folder: Path) -> float:

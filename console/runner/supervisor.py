@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -61,14 +60,11 @@ class Supervisor:
         self._attached: set[asyncio.StreamWriter] = set()
 
     async def serve(self, watch: Watcher, ready: Callable[[], None]) -> None:
-        """Bring the fleets up, call `ready`, and serve until told to stop (by `stop`, SIGINT or SIGTERM).
+        """Bring the fleets up, call `ready`, and serve until told to stop, by `stop` here or by a console's order.
 
         Raises:
             UnfedError: the name is taken by a fleet that is alive, or no fleet could start.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         listener = _claim(self._path, self._name)
         try:
@@ -94,6 +90,10 @@ class Supervisor:
                 writer.close()
             if self._attending:
                 await asyncio.wait(self._attending, timeout=_TO_LEAVE)
+
+    def stop(self) -> None:
+        """Have `serve` end the fleets and return."""
+        self._stop.set()
 
     def status(self) -> Status:
         return Status(

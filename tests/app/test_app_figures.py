@@ -125,6 +125,23 @@ def test_the_badge_names_the_weakest_promise_and_to_whom():
     assert badge([network]).words == "prompt: no claim"
 
 
+def test_the_badge_tells_one_party_from_parties_that_pool():
+    prompt = partial(Claim, asset="prompt", property="confidentiality")
+    alone = [prompt(against=(name,), basis="computational") for name in ("a-0", "a-1")]
+    mark = badge([*alone, prompt(against=("a-0", "a-1"), basis="none")])
+    assert (mark.text, mark.tone, mark.who) == ("◕ prompt: computational, unless parties pool", "fair", "a-0…1")
+    assert badge(alone).tone == "good"
+    assert badge([*alone, prompt(against=("a-0", "a-1"), basis="statistical")]).words.endswith(", pooled: statistical")
+    assert badge([prompt(against=("a-0", "a-1"), basis="none")]).words == "prompt exposed to a-0…1"
+    rows = ["".join(text for text, _ in line) for line in mark.lines(30)]
+    assert " ".join(rows) == mark.text, "nothing may be cut off: pooling stands last"
+    column = _column("split")
+    column.guarantee = (*alone, prompt(against=("a-0", "a-1"), basis="none"))
+    board = Board()
+    board.show([column, _column("plain")])
+    assert layout(board, 0.0, 30, None, room=8).badge == len(rows) == 2
+
+
 def test_a_simulated_promise_never_looks_like_a_real_one():
     guarantee = _plan("veil").guarantee
     real, simulated = badge(guarantee), badge(guarantee, "simulated")
@@ -245,7 +262,7 @@ def test_columns_share_their_rows():
     board.show([_column("plain"), _column("split"), _column("veil")])
     board.columns["split"] = _done()
     shared = layout(board, 0.0, 36, None, room=8)
-    assert shared.badge == 2, "a simulated column has a line more, so all have"
+    assert shared.badge == 3, "a simulated column has a line more, and its badge takes two, so all have"
     assert shared.figures == 5
     board.columns["split"].fail(Failure(kind="role", message="word " * 200))
     assert layout(board, 0.0, 36, None, room=8).answer == 8

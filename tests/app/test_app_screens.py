@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from scripted_backends import ALL, Plain
 from scripted_desk import drawn, make_app, ready, shown, until
+from textual import events
 from textual.widget import Widget
 
 from unfed.console.app.actions import IDS
@@ -185,6 +186,23 @@ async def test_setup_is_generated_checked_and_applied(tmp_path):
         fields = {field.field.key: field for field in app.screen.query(FormField)}
         assert fields["split.shards"].text == "2,4", "the form remembers"
         await pilot.press("escape")
+
+
+@pytest.mark.parametrize("keys", [["tab", "2", "f10"], ["tab", "tab", "shift+tab", "2", ",", "4", "f10"]])
+async def test_keys_that_come_in_one_burst_go_where_they_were_typed(tmp_path, keys):
+    """As a fast typist's or a slow terminal's do: all are there before the first has moved the focus."""
+    app = make_app(tmp_path, profile="demo")
+    async with app.run_test(size=(120, 45)) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: isinstance(app.screen, SetupScreen))
+        next(box for box in app.screen.query(BackendBox) if box.name == "split").focus()
+        await drawn(pilot)
+        for key in keys:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: not isinstance(app.screen, SetupScreen))
+        typed = "".join(key for key in keys if len(key) == 1)
+        assert app.choice.options == {"split": {"shards": typed}}
 
 
 async def test_setup_shows_and_keeps_a_mode_that_was_changed_outside_it(tmp_path):

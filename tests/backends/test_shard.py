@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from random_models import save_gpt2, save_llama, save_qwen2
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, DynamicCache
 
+import unfed.backends.common.shard as sharding
 from unfed.backends.common.ends import Embedding, Head
 from unfed.backends.common.families import FAMILIES
 from unfed.backends.common.shard import shard
@@ -35,6 +37,11 @@ MODELS: dict[str, Any] = {
             "high_freq_factor": 4.0,
             "original_max_position_embeddings": 64,
         },
+    ),
+    "llama-dynamic": lambda folder: save_llama(
+        folder,
+        context=12,
+        rope_parameters={"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0},
     ),
     "llama-files": lambda folder: save_llama(folder, shard_size="60KB"),
     "qwen2": lambda folder: save_qwen2(folder),
@@ -69,6 +76,31 @@ def test_prefill_and_decode_equal_the_whole_model_bit_for_bit(folder: Path, shar
         assert torch.equal(found, expected)
         start += ids.shape[1]
         ids = found.argmax()[None, None]
+
+
+def test_rotary_embeddings_made_ahead_serve_queries_at_different_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two queries in turns, over more blocks than are kept."""
+    monkeypatch.setattr(sharding, "_BLOCK", 4)
+    monkeypatch.setattr(sharding, "_BLOCKS", 2)
+    card = card_of(save_llama(tmp_path / "llama"))
+    part, embedding = shard(FakeModel(card), 0, card.layers - 1), Embedding(FakeModel(card))
+    once = []
+    made = part._turned
+    monkeypatch.setattr(part, "_turns", lru_cache(2)(lambda block: once.append(block) or made(block)))
+    base = part._base
+    caches = [(part.new_cache(), part.new_cache()) for _ in range(2)]
+    for step in range(17):
+        for query, (own, reference) in enumerate(caches):
+            ids = PROMPT if not step else torch.tensor([[7 * step + query]])
+            if not step and query:
+                ids = PROMPT[:, :3]
+            hidden = embedding(ids, own.get_seq_length())
+            with torch.inference_mode():
+                expected = base(inputs_embeds=hidden, past_key_values=reference, use_cache=True).last_hidden_state
+            assert torch.equal(part(hidden, own), expected)
+    assert len(once) < 34 / 2, "each block should have been made for several steps"
 
 
 def test_only_the_tensors_of_the_part_are_read(folder: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,30 @@ def test_interrupted_while_the_fleet_starts(running: Any) -> None:
     code, out, err = run.end()
     assert code == 130 and "Traceback" not in err
     assert json.loads(out)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("again", [None, 0.02, 0.2])
+def test_a_fleet_that_is_interrupted_while_it_starts_says_so_and_nothing_else(
+    running: Any, state: Path, again: float | None
+) -> None:
+    run = running("fleet", "start", "lab", "--profile", "demo")
+    until = time.monotonic() + 20
+    while not (state / "fleets" / "lab.sock").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(0.5)
+    below = run.parties()
+    run.process.send_signal(signal.SIGINT)
+    if again is not None:
+        time.sleep(again)
+        with contextlib.suppress(ProcessLookupError):
+            run.process.send_signal(signal.SIGINT)
+    code, out, err = run.end()
+    assert code in (130, -signal.SIGINT) if again else code == 130
+    assert out == ""
+    assert err == "interrupted: ending the parties that have started; once more ends it at once\n"
+    _, alive = psutil.wait_procs(below, timeout=3)
+    assert below and alive == []
 
 
 def test_fleet_that_others_use(running: Any, state: Path) -> None:

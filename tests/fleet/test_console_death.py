@@ -152,6 +152,22 @@ async def test_a_server_that_is_stopped_does_not_hold_anybody_up(tmp_path: Path)
         assert alive([server, *pids]) == []
 
 
+async def test_a_server_that_is_stopped_makes_no_process_and_the_start_says_so_soon(tmp_path: Path) -> None:
+    async with a_launcher(tmp_path) as launcher:
+        assert launcher._server is not None
+        server = launcher._server.pid
+        os.kill(server, signal.SIGSTOP)
+        began_at = time.monotonic()
+        with pytest.raises(UnfedError, match=f"process {server}.* is stopped") as raised:
+            async with running(launcher, plan("a"), tmp_path):
+                pass
+        assert time.monotonic() - began_at < 5
+        assert raised.value.failure.kind == "fleet" and f"kill -CONT {server}" in (raised.value.failure.hint or "")
+        os.kill(server, signal.SIGCONT)
+        async with running(launcher, plan("a"), tmp_path) as fleet:  # what was given up is not mistaken for ours
+            assert await act(fleet, "acts:calls", peer="a", count=1) == [0]
+
+
 async def test_a_server_that_does_not_come_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     launcher = LocalLauncher(tmp_path)

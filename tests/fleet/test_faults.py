@@ -67,6 +67,19 @@ async def test_sys_exit_in_a_role_is_an_exit(fleet: Fleet) -> None:
     assert outcome.failure is not None and "ended with status 4" in outcome.failure.message
 
 
+@pytest.mark.parametrize(("number", "health"), [(signal.SIGKILL, "lost"), (signal.SIGSTOP, "hung")])
+async def test_a_party_that_computes_no_more_shows_no_cpu(
+    launcher: LocalLauncher, tmp_path: Path, number: signal.Signals, health: str
+) -> None:
+    async with running(launcher, plan("a"), tmp_path) as fleet:
+        task = await began(fleet, wish("acts:hog", "a", seconds=20, token=True))
+        await until(lambda: state_of(fleet, "a").cpu_percent > 10)
+        os.kill(pid_of(fleet, "a"), number)
+        await until(lambda: state_of(fleet, "a").health == health)
+        assert state_of(fleet, "a").cpu_percent == 0
+        task.cancel()
+
+
 async def test_every_query_in_flight_is_told(fleet: Fleet) -> None:
     tasks = [await began(fleet, wish("acts:linger", token=True)) for _ in range(4)]
     fleet.kill("b")

@@ -175,7 +175,13 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
             assert (failure.kind, failure.party) == ("fleet", "a")
             assert failure.message == f"cannot listen on 127.0.0.1:{port}: Address already in use"
             assert failure.hint == "choose another port, or 0 for any"
-            assert await node.end() == 0
+            assert await node.end() == 1
+        said = (tmp_path / "log").read_text()
+        assert said == f"unfed-node: {failure.message}; {failure.hint}\n"
+        # The same from a file: stdin ends at once.
+        spec = PartySpec(variant="v", name="a", role="puppets:Puppet", port=port)
+        done = run(msgspec.json.encode(Begin(spec)) + b"\n")
+        assert (done.returncode, done.stderr.decode()) == (1, said)
 
 
 @pytest.mark.parametrize(("listen", "port"), [("127.0.0.1", 70_000), ("256.1.1.1", 0), ("no.such.host.invalid", 0)])
@@ -184,7 +190,7 @@ async def test_an_address_that_is_none(tmp_path: Path, listen: str, port: int) -
         node.tell(Begin(PartySpec(variant="v", name="a", role="puppets:Puppet", listen=listen, port=port)))
         failure = (await node.hear(Broken)).failure
         assert failure.kind == "fleet" and f"cannot listen on {listen}:{port}" in failure.message
-        assert await node.end() == 0
+        assert await node.end() == 1
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 

@@ -96,6 +96,29 @@ async def test_a_view_that_cannot_be_written_fails_the_start(launcher: LocalLaun
     assert raised.value.failure.kind == "fleet"
 
 
+@pytest.mark.parametrize("party", ["a", "client"])
+async def test_a_full_disk_fails_the_query_and_names_the_view_and_its_party(
+    launcher: LocalLauncher, tmp_path: Path, party: str
+) -> None:
+    view = tmp_path / "views" / f"{party}.view"
+    view.parent.mkdir(mode=0o700)
+    view.symlink_to("/dev/full")
+    async with running(launcher, plan("a"), tmp_path, views=view.parent) as fleet:
+        for prompt in (
+            wish("acts:calls", peer="a", count=2),
+            *([wish("acts:fail_by_message", peer="a")] if party == "a" else []),
+            wish("acts:hold", *([] if party == "client" else ["a"]), name="cache", value=1.0),
+            wish("rounds:both", peer="a", sizes=[5]),
+        ):
+            outcome = await ask(fleet, prompt)
+            failure = outcome.failure
+            assert failure is not None and outcome.seconds < 5, outcome.events
+            assert (failure.kind, failure.party) == ("fleet", party)
+            assert failure.message == f"cannot write the view {view}: No space left on device"
+            assert "--audit" in (failure.hint or "")
+        assert all(state.health == "ready" for state in fleet.parties())
+
+
 async def test_without_audit_there_is_no_tape(launcher: LocalLauncher, tmp_path: Path) -> None:
     async with running(launcher, plan("a"), tmp_path) as fleet:
         outcome = await ask(fleet, wish("acts:hold", "a", name="cache", value=1.0))
@@ -118,7 +141,7 @@ async def test_holding_without_a_tape_touches_nothing() -> None:
 
 
 async def test_a_tape_keeps_copies(tmp_path: Path) -> None:
-    tape = Tape(tmp_path / "x.view")
+    tape = Tape(tmp_path / "x.view", "x")
     tensor = torch.ones(4)
     tape.held("weights", "q", {"w": tensor})
     body = bytearray(b"".join(bytes(piece) for piece in frames.encode(Header(CALL, 1, "m", "q")))[4:])

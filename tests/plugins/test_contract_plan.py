@@ -111,6 +111,8 @@ def test_a_plan_survives_json() -> None:
 
 # -- guarantees
 
+COMPUTATIONAL = "prompt: computational"
+
 
 def confidential(asset: str, basis: str, *against: str) -> Claim:
     return Claim(asset=asset, property="confidentiality", against=against, basis=basis)  # type: ignore[arg-type]
@@ -126,12 +128,26 @@ def confidential(asset: str, basis: str, *against: str) -> Claim:
         ((confidential("prompt", "statistical", "a"), confidential("prompt", "hardware", "b")), "prompt: statistical"),
         (
             (confidential("prompt", "information-theoretic", "a"), confidential("prompt", "none", "a", "b")),
+            "prompt: information-theoretic, unless parties pool",
+        ),
+        (
+            (confidential("prompt", "computational", "a"), confidential("prompt", "obfuscation", "a", "b")),
+            "prompt: computational, pooled: obfuscation",
+        ),
+        ((confidential("prompt", "computational", "a"), confidential("prompt", "hardware", "a", "b")), COMPUTATIONAL),
+        ((confidential("prompt", "none", "a"), confidential("prompt", "none", "a", "b")), "prompt: exposed"),
+        ((confidential("prompt", "computational", "a"), confidential("prompt", "none", "b")), "prompt: exposed"),
+        (
+            (confidential("prompt", "computational", "a"), confidential("prompt", "none", "a", "reader")),
             "prompt: exposed",
         ),
-        ((confidential("prompt", "computational", "a", "network"),), "prompt: computational"),
+        ((confidential("prompt", "none", "a", "b"),), "prompt: exposed"),
+        ((confidential("prompt", "computational", "a", "network"),), COMPUTATIONAL),
     ],
 )
-def test_the_badge_is_the_weakest_basis_against_a_party(claims: tuple[Claim, ...], said: str) -> None:
+def test_the_badge_is_the_weakest_basis_against_any_one_party_and_says_when_pooling_breaks_it(
+    claims: tuple[Claim, ...], said: str
+) -> None:
     assert badge(claims) == said
 
 

@@ -7,7 +7,10 @@ import contextlib
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 from records import record, result
 
 from unfed.console.results import store as module
-from unfed.console.results.paths import run_folder, state_folder
+from unfed.console.results.paths import KEPT_RUNS, run_folder, state_folder
 from unfed.console.results.store import Store
 from unfed.plugins import UnfedError
 
@@ -245,8 +248,8 @@ def test_state_folder_follows_the_environment(tmp_path: Path, monkeypatch: pytes
 
 def test_old_logs_are_forgotten_and_views_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNFED_STATE_DIR", str(tmp_path))
-    old = {kind: run_folder(kind) for kind in ("logs", "views")}
-    in_use, recent = run_folder("logs"), run_folder("logs")
+    (old_logs, in_use, recent), old_views = _left_folders("logs", 3), _left_folders("views", 1)[0]
+    old = {"logs": old_logs, "views": old_views}
     for folder in (*old.values(), in_use):
         log = folder / "split.layers-0.log"
         log.write_text("")
@@ -257,3 +260,23 @@ def test_old_logs_are_forgotten_and_views_are_not(tmp_path: Path, monkeypatch: p
     run_folder("views")
     assert not old["logs"].exists()
     assert old["views"].exists() and in_use.exists() and recent.exists()
+
+
+def test_only_the_newest_logs_are_kept_and_those_of_consoles_that_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNFED_STATE_DIR", str(tmp_path))
+    mine = run_folder("logs")
+    left = _left_folders("logs", KEPT_RUNS + 5)
+    for age, folder in enumerate((*reversed(left), mine)):
+        os.utime(folder, (time.time() - 60 * age,) * 2)
+    run_folder("logs")
+    assert [folder for folder in left if not folder.exists()] == left[:5]
+    assert mine.exists(), "it is the oldest, but its console lives"
+
+
+def _left_folders(kind: str, count: int) -> list[Path]:
+    """Folders of a console that has ended."""
+    code = f"from unfed.console.results.paths import run_folder\nfor _ in range({count}): print(run_folder({kind!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [Path(line) for line in done.stdout.splitlines()]

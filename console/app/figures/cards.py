@@ -69,7 +69,7 @@ def lines(card: Card, width: int) -> list[Line]:
     """The inside of a card."""
     out: list[Line] = [((shorten(card.title, width), "strong"),)]
     if card.badge is not None:
-        out.append(((shorten(card.badge.text, width), card.badge.tone),))
+        out += card.badge.lines(width)
     out += [((row, "plain"),) for row in textwrap.wrap(card.summary, width, max_lines=4, placeholder="…")]
     if card.source:
         out.append(((shorten(card.source, width), "dim"),))

@@ -7,6 +7,7 @@ import msgspec
 from ..board import Board
 from ..columns import Column
 from . import answer, facts, phases
+from .badges import badge
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,11 +30,16 @@ def layout(board: Board, now: float, width: int, label: str | None, room: int) -
     columns = board.columns.values()
     figures = (facts.figures(column, now, width, label, reference=column is reference) for column in columns)
     return Layout(
-        badge=2 if any(column.mode == "simulated" for column in columns) else 1,
+        badge=max([1, *(_head(column, width) for column in columns)]),
         answer=min(room, max([1, *(_rows(column, board, width) for column in columns)])),
         long_legend=all(phases.fits(phases.spent(column.seconds(now)), width) for column in columns),
         figures=max([0, *map(len, figures)]),
     )
+
+
+def _head(column: Column, width: int) -> int:
+    """Rows that the column's badge fills, and the reason where it is simulated."""
+    return len(badge(column.guarantee, column.mode).lines(width)) + (column.mode == "simulated")
 
 
 def _rows(column: Column, board: Board, width: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.text import Text
 from textual import on, work
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widget import Widget
@@ -41,7 +42,12 @@ class BackendBox(Checkbox):
 class SetupScreen(dialog.Dialog[Choice]):
     """Answers the new choice, or None where it was closed."""
 
-    BINDINGS = bindings("setup")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("setup"),
+        # Before the focused widget takes its keys in turn: what is typed next belongs to the one that comes then.
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+    ]
     heading = "setup"
 
     def __init__(self, desk: Desk, survey: Survey) -> None:

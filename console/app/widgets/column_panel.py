@@ -81,7 +81,7 @@ class ColumnPanel(Vertical):
         if column.problem is not None:
             return [(("✗ no plan", "bad"),)]
         mark = badge(column.guarantee, column.mode)
-        lines: list[Line] = [((shorten(clean_line(mark.text), width), mark.tone),)]
+        lines = mark.lines(width)
         if column.mode == "simulated":
             why = clean_line(reason_simulated(column.guarantee)).removeprefix("simulated: ")
             lines.append(((" SIMULATED ", "simulated"), (" " + shorten(why, width - 12), "poor")))
