@@ -25,6 +25,7 @@ $(VENV)/.code-$(FILES): $(VENV)/.dependencies
 	rm -rf build/__editable__.*
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--config-settings editable_mode=strict -e .
+	$(BIN)/python -m unfed.backends.mpc.engine  # compiles, so that no party has to
 	touch $@
 
 run: setup

@@ -55,7 +55,7 @@ class Transformer:
         (residual,) = run.open(embedded)
         for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
-            residual = self.layer(run, residual, number, cache, start, guards, last)
+            residual = self.layer(run, residual, number, cache, start, guards, last_only=last)
         normed = self._norm(run, residual, -1, guards, scales.normed)
         return _apply(run, weights.head, normed)[0], guards.total
 

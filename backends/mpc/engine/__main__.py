@@ -1,0 +1,32 @@
+"""`python -m unfed.backends.mpc.engine` compiles the kernels, once for all processes to come, by running every gate."""
+
+from __future__ import annotations
+
+import torch
+
+from .blank import blank
+from .gates import AtLeast, Below, Spline, Table
+from .gates.spline import relative
+from .gates.table import bins
+from .session import Computing, Deal, Dealing, Draw, Preparing, Run
+
+
+def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
+    """A program that needs every kernel."""
+    (wire,) = run.open(x)
+    total = run.apply(AtLeast(0), wire) + run.apply(Below(0), wire)
+    total = total + run.apply(Spline(relative(lambda each: each**-0.5, 1 << 20, 1 << 22, 4)), wire)[0]
+    return total + run.apply(Table(bins(lambda each: each, 0, 12, 4, 20)), wire)
+
+
+def main() -> None:
+    deal = Deal()
+    everything(Dealing(deal), blank(1))
+    for party, part in enumerate(deal.parts()):
+        preparing = Preparing(Draw(party, *part))
+        everything(preparing, blank(1))
+        everything(Computing(party, preparing.made, lambda mine: mine), torch.zeros(1, dtype=torch.int64))
+
+
+if __name__ == "__main__":
+    main()
