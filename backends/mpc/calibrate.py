@@ -50,9 +50,12 @@ def calibrate(model: Any, context: int, softmax: str = "auto", seed: int = 0) ->
 
 def _written(model: Any, ids: torch.Tensor, tokens: int, generator: torch.Generator) -> torch.Tensor:
     """`ids` [n, t] and what the model goes on with, token by token as likely as it finds them: [n, tokens]."""
+    output = model(ids, use_cache=True)
     while ids.shape[1] < tokens:
-        chances = torch.softmax(model(ids).logits[:, -1].double(), -1)
-        ids = torch.cat([ids, torch.multinomial(chances, 1, generator=generator)], 1)
+        chances = torch.softmax(output.logits[:, -1].double(), -1)
+        new = torch.multinomial(chances, 1, generator=generator)
+        ids = torch.cat([ids, new], 1)
+        output = model(new, past_key_values=output.past_key_values, use_cache=True)
     return ids
 
 
