@@ -107,21 +107,36 @@ class Transformer:
 
         Returns shares of the last one's logits [vocab], at scale LOGIT, and of how many guards fell.
         """
-        weights, guards = self.weights, _Guards()
+        weights, guards = self.weights, Guards()
         if weights.positions is not None:
             embedded = embedded + run.public(weights.positions[start : start + embedded.shape[0]])
         (residual,) = run.open(embedded)
-        for number, layer in enumerate(weights.layers):
-            normed = self._norm(run, residual, 2 * number, guards)
-            attended = self._attention(run, layer, number, normed, cache, start, guards)
-            residual = self._add(run, residual, attended, scales.ATTENDED + scales.OUT)
-            normed = self._norm(run, residual, 2 * number + 1, guards)
-            fed = self._feed(run, layer, normed, guards)
-            given = 2 * scales.GATE if weights.gated else scales.GATE
+        for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
-            residual = self._add(run, residual, fed, given + scales.DOWN, last)
+            residual = self.layer(run, residual, number, cache, start, guards, last_only=last)
         normed = self._norm(run, residual, -1, guards)
         return _apply(run, weights.head, normed)[0], guards.total
+
+    def layer(
+        self,
+        run: Run,
+        residual: Wire,
+        number: int,
+        cache: Cache,
+        start: int,
+        guards: Guards,
+        *,
+        last_only: bool = False,
+    ) -> Wire:
+        """One layer on the residual stream [t, hidden], at scale RESIDUAL; `last_only` leaves the last token's row."""
+        layer = self.weights.layers[number]
+        normed = self._norm(run, residual, 2 * number, guards)
+        attended = self._attention(run, layer, number, normed, cache, start, guards)
+        residual = self._add(run, residual, attended, scales.ATTENDED + scales.OUT)
+        normed = self._norm(run, residual, 2 * number + 1, guards)
+        fed = self._feed(run, layer, normed, guards)
+        given = 2 * scales.GATE if self.weights.gated else scales.GATE
+        return self._add(run, residual, fed, given + scales.DOWN, last_only)
 
     def _add(self, run: Run, residual: Wire, share: torch.Tensor, scale: int, last_only: bool = False) -> Wire:
         """The residual stream and what is added to it, opened as one sum and cut to its scale."""
@@ -131,7 +146,7 @@ class Transformer:
         cut: Wire = run.apply(Truncate(bits), wire)
         return cut
 
-    def _norm(self, run: Run, x: Wire, number: int, guards: _Guards) -> torch.Tensor:
+    def _norm(self, run: Run, x: Wire, number: int, guards: Guards) -> torch.Tensor:
         """Shares of x over the root of its mean square, at scale NORMED. Three rounds."""
         pieces = self.tables.roots[number]
         (squares,) = run.open(run.apply(SquareSum(), x))
@@ -143,7 +158,7 @@ class Transformer:
         return run.share(run.apply(Truncate(scales.RESIDUAL + scales.ROOT - scales.NORMED), product))
 
     def _attention(
-        self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: _Guards
+        self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: Guards
     ) -> torch.Tensor:
         """Shares of what attention adds, at scale ATTENDED + OUT. Five rounds."""
         weights, tokens = self.weights, normed.shape[0]
@@ -175,7 +190,7 @@ class Transformer:
         attended = attended.reshape(groups, heads // groups, tokens, width).permute(2, 0, 1, 3).reshape(tokens, -1)
         return _apply(run, layer.out, attended)
 
-    def _feed(self, run: Run, layer: Layer, normed: torch.Tensor, guards: _Guards) -> torch.Tensor:
+    def _feed(self, run: Run, layer: Layer, normed: torch.Tensor, guards: Guards) -> torch.Tensor:
         """Shares of what the second half adds. Two rounds."""
         up = _apply(run, layer.up, normed)
         (wire,) = run.open(up)
@@ -189,14 +204,14 @@ class Transformer:
         cut = run.apply(Truncate(scales.ACTIVATION - scales.GATE), other)
         return _apply(run, layer.down, run.apply(Product(), activated, cut))
 
-    def _activate(self, run: Run, gate: Wire, limit: int, guards: _Guards) -> Wire:
+    def _activate(self, run: Run, gate: Wire, limit: int, guards: Guards) -> Wire:
         guards.add(run.apply(Outside(-limit, limit - (limit >> 8), scales.ACTIVATION - 8), gate))
         (activated,) = run.open(run.apply(Table(self.tables.activation), gate))
         cut: Wire = run.apply(Truncate(scales.GATE), activated)
         return cut
 
 
-class _Guards:
+class Guards:
     """Adds up shares of guards, of whatever shapes."""
 
     def __init__(self) -> None:
