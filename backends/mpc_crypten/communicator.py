@@ -1,40 +1,39 @@
-"""CrypTen's communicator and its link to the dealer, over our channels: typed messages, checked; nothing is pickled.
+"""CrypTen's communicator between two ranks, over one of our channels: typed messages, checked; nothing is pickled.
 
-CrypTen asks module-wide singletons. What stands in their places here answers for the session that the current thread
-is in, so that sessions cannot mix.
+CrypTen asks module-wide singletons for it. What stands in their places here answers for the session that the current
+thread is in, so that sessions cannot mix.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import torch
 
 from unfed.plugins import Channel, UnfedError
 
-from .library import DistributedCommunicator, TTPClient
+from .library import DistributedCommunicator
 from .randomness import Generator
-from .requests import Request, result_shape
 
 PATIENCE = 60.0
-"""Seconds that a node waits for its peer's share, or for the dealer's."""
+"""Seconds that a node waits for its peer's shares, or for the dealer's."""
 
 here: Any = threading.local()
-"""`here.communicator` and `here.dealt` belong to the session that this thread is in."""
+"""`here.communicator` and `here.dealt` are those of the session that this thread is in."""
 
 
 class Communicator(DistributedCommunicator):  # type: ignore[misc]
-    """Two ranks over one channel. What CrypTen's protocols for two do not use is not there, and raises.
+    """What CrypTen's protocols for two ranks use; the rest is not there, and raises.
 
     Args:
         rank: 0 or 1.
         peer: name of the other party.
-        seeds: of the generators `prev`, `next`, `local` and `global`.
+        channel: to it; None where the program is only rehearsed, and each rank takes the other's shares to be zero.
+        generators: `prev` and `next`, which both ranks know, and `local`.
     """
 
-    def __init__(self, rank: int, peer: str, channel: Channel, generators: dict[str, Generator]) -> None:
+    def __init__(self, rank: int, peer: str, channel: Channel | None, generators: dict[str, Any]) -> None:
         self.rank, self.world_size = rank, 2
         self.generators = generators
         self._peer, self._channel = peer, channel
@@ -65,8 +64,10 @@ class Communicator(DistributedCommunicator):  # type: ignore[misc]
         return reduced if batched else reduced[0]
 
     def _exchange(self, mine: torch.Tensor) -> torch.Tensor:
+        if self._channel is None:
+            return torch.zeros_like(mine)
         theirs = self._channel.exchange(PATIENCE, opened=mine).get("opened")
-        if not fits(theirs, mine.shape):
+        if not is_share(theirs, mine.shape):
             raise UnfedError(f"{self._peer} sent shares that do not fit", kind="protocol", party=self._peer)
         assert isinstance(theirs, torch.Tensor)
         return theirs
@@ -78,40 +79,13 @@ class Communicator(DistributedCommunicator):  # type: ignore[misc]
     send_obj = recv_obj = broadcast_obj = _none
 
 
-class Dealt(TTPClient):  # type: ignore[misc]
-    """A rank's line to the dealer: a seed that both know, and the first rank's corrections.
+class Generators:
+    """Stands for `crypten.generators`: by name, then by device."""
 
-    Args:
-        channel: to the dealer; None at the second rank, whose shares all follow from its seed.
-    Attributes:
-        waited: seconds spent waiting for the dealer.
-    """
-
-    def __init__(self, dealer: str, generator: Generator, channel: Channel | None) -> None:
-        self.waited = 0.0
-        self._dealer, self._generator, self._channel = dealer, generator, channel
-
-    @staticmethod
-    def get() -> Dealt:
-        found: Dealt = here.dealt
-        return found
-
-    def get_generator(self, device: Any = None) -> Generator:
-        return self._generator
-
-    def ttp_request(self, function: str, device: Any, *arguments: Any, **named: Any) -> torch.Tensor:
-        """The first rank's share of what the function of the dealer's gives."""
-        assert self._channel is not None and not named
-        request = Request.of(function, arguments)
-        began = time.perf_counter()
-        share = self._channel.exchange(PATIENCE, **request.fields()).get("share")
-        self.waited += time.perf_counter() - began
-        if not fits(share, result_shape(request)):
-            raise UnfedError("the dealer sent a share that does not fit", kind="protocol", party=self._dealer)
-        assert isinstance(share, torch.Tensor)
-        return share
+    def __getitem__(self, name: str) -> dict[Any, Any]:
+        return {Generator.device: here.communicator.generators[name]}
 
 
-def fits(share: object, shape: Any) -> bool:
+def is_share(share: object, shape: tuple[int, ...]) -> bool:
     """Whether something that came over the wire is a share of that shape."""
-    return isinstance(share, torch.Tensor) and share.dtype is torch.int64 and share.shape == torch.Size(shape)
+    return isinstance(share, torch.Tensor) and share.dtype is torch.int64 and tuple(share.shape) == tuple(shape)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 
+from unfed.plugins import UnfedError
+
 from .activations import ACTIVATIONS
+from .transformer import Cache, Transformer
 
 SEQUENCES, TOKENS = 8, 48
 
@@ -21,6 +25,38 @@ class Ranges(NamedTuple):
     squares: tuple[tuple[float, float], ...]
     score: float
     gate: float
+
+    def travelling(self) -> list[Any]:
+        """As fields of a message."""
+        return [[list(pair) for pair in self.squares], self.score, self.gate]
+
+    @classmethod
+    def travelled(cls, fields: Any) -> Ranges:
+        """From what `travelling` made.
+
+        Raises:
+            UnfedError: (`protocol`) it is something else.
+        """
+        try:
+            found = msgspec.convert(fields, tuple[list[tuple[float, float]], float, float])
+        except msgspec.ValidationError:
+            raise UnfedError("what came are no ranges", kind="protocol") from None
+        return cls(tuple(found[0]), found[1], found[2])
+
+
+def watch(transformer: Transformer, vocab: int, context: int, seed: int = 0) -> Ranges:
+    """The ranges of a model. Nobody's prompt takes part.
+
+    Args:
+        seed: of the random tokens, which are no secret.
+    """
+    watching, generator = Watching(), torch.Generator().manual_seed(seed)
+    tokens = min(TOKENS, context or TOKENS)
+    with torch.inference_mode():
+        for _ in range(SEQUENCES):
+            ids = torch.randint(0, vocab, (tokens,), generator=generator)
+            transformer.step(watching, torch.nn.functional.one_hot(ids, vocab), Cache(), 0)
+    return watching.ranges
 
 
 class Watching:

@@ -1,9 +1,9 @@
-"""One query's session of CrypTen at a node or at the dealer: channels, fresh seeds, and what they replace."""
+"""One query's session of CrypTen at a node: channels, fresh seeds, and what they replace in CrypTen."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,33 +11,42 @@ from unfed.plugins import Channel, UnfedError
 
 from ..mpc.engine import ring
 from . import randomness
-from .communicator import PATIENCE, Communicator, Dealt, here
-from .library import TTPServer, arithmetic, binary, cfg, communicators, crypten, rng, ttp
+from .communicator import PATIENCE, Communicator, Generators, here
+from .dealing import Dealt, Rehearsed, Zeros
+from .library import arithmetic, binary, cfg, communicators, crypten, rng, ttp
 from .randomness import Generator
 from .requests import Request
 
 
 def install() -> None:
-    """Put our communicator, dealer and generators in the places where CrypTen looks for its own, once a process."""
+    """Put our communicator, dealer and generators in the places where CrypTen looks for its own."""
     cfg.mpc.provider = "TTP"
     communicators.DistributedCommunicator = Communicator
+    crypten.generators = Generators()
     ttp.TTPClient = Dealt
-    crypten.generators = _Generators()
-    for module in (rng, arithmetic, binary, ttp):
-        for name, ours in (
-            ("generate_random_ring_element", randomness.ring_element),
-            ("generate_kbit_random_tensor", randomness.kbit),
-        ):
-            if hasattr(module, name):
-                setattr(module, name, ours)
+    for module in (rng, arithmetic, ttp):
+        module.generate_random_ring_element = randomness.ring_element
+    for module in (rng, binary, ttp):
+        module.generate_kbit_random_tensor = randomness.kbit
 
 
-class _Generators:
-    """`crypten.generators`: by name, then by device."""
+@contextmanager
+def entered(communicator: Communicator, dealt: Dealt) -> Iterator[None]:
+    """Within, CrypTen computes with these, in this thread."""
+    here.communicator, here.dealt = communicator, dealt
+    try:
+        yield
+    finally:
+        here.communicator = here.dealt = None
 
-    def __getitem__(self, name: str) -> dict[Any, Generator]:
-        generator = here.communicator.generators[name]
-        return {generator.device: generator}
+
+def rehearse(program: Callable[[], Any]) -> tuple[Request, ...]:
+    """What the first rank will ask of the dealer in `program`. It runs on zeros and sends nothing."""
+    dealt = Rehearsed()
+    zeros = dict.fromkeys(("prev", "next", "local"), Zeros())
+    with entered(Communicator(0, "", None, zeros), dealt):
+        program()
+    return tuple(dealt.requests)
 
 
 class Session:
@@ -46,60 +55,35 @@ class Session:
     Args:
         rank: 0 or 1.
         peer, dealer: names of the other parties.
-        to_peer, to_dealer: open channels, which the session takes over.
+        to_peer, to_dealer: open channels, which are the session's from now on.
     Raises:
-        UnfedError: a party that sent no seed.
+        UnfedError: another party is lost, or sends no seed.
     """
 
     def __init__(self, rank: int, peer: str, dealer: str, to_peer: Channel, to_dealer: Channel) -> None:
-        self._channels = to_peer, to_dealer
+        self._dealer, self._to_dealer, self._to_peer = dealer, to_dealer, to_peer
         mine = secrets.token_bytes(ring.SEED)
         theirs = seed(to_peer.exchange(PATIENCE, seed=mine), peer)
-        generators = {
-            "next": Generator(mine),
-            "prev": Generator(theirs),
-            "local": Generator.fresh(),
-        }
+        generators = {"next": Generator(mine), "prev": Generator(theirs), "local": Generator.fresh()}
         self._communicator = Communicator(rank, peer, to_peer, generators)
-        shared = Generator(seed(to_dealer.recv(PATIENCE), dealer))
-        self.dealt = Dealt(dealer, shared, to_dealer if rank == 0 else None)
+        self._dealt = Dealt(Generator(seed(to_dealer.recv(PATIENCE), dealer)))
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Within, CrypTen computes in this session, in this thread."""
-        here.communicator, here.dealt = self._communicator, self.dealt
-        try:
-            yield
-        finally:
-            here.communicator = here.dealt = None
+    def prepare(self, requests: Sequence[Request]) -> None:
+        """At the first rank: have the dealer make what a program will ask for."""
+        self._dealt.fetch(requests, self._dealer, self._to_dealer)
+
+    def run(self, program: Callable[[], Any]) -> Any:
+        """The program's result, computed with the other rank."""
+        with entered(self._communicator, self._dealt):
+            result = program()
+        if self._dealt.left:
+            raise RuntimeError("the program asked the dealer for less than when it was rehearsed")
+        return result
 
     def close(self) -> None:
         """End it; a thread that waits in it is woken with an error."""
-        for channel in self._channels:
-            channel.close()
-
-
-class Server(TTPServer):  # type: ignore[misc]
-    """CrypTen's dealer, with generators of ours and without its loop."""
-
-    def __init__(self) -> None:
-        self.seeds = tuple(secrets.token_bytes(ring.SEED) for _ in range(2))
-        self.generators = [Generator(each) for each in self.seeds]
-        self.device = "cpu"
-
-    def serve(self, asks: str, channel: Channel) -> None:
-        """Answer the first rank until its channel ends.
-
-        Raises:
-            UnfedError: (`protocol`, naming who asks) a message that is no request.
-        """
-        while True:
-            fields = channel.recv()
-            try:
-                request = Request.arrived(fields)
-            except ValueError as error:
-                raise UnfedError(f"{asks} sent what is no request: {error}", kind="protocol", party=asks) from None
-            channel.send(share=getattr(self, request.function)(*request.arguments()).contiguous())
+        self._to_peer.close()
+        self._to_dealer.close()
 
 
 def seed(fields: dict[str, Any], sender: str) -> bytes:

@@ -7,6 +7,7 @@ are watched, under our links, and under stock CrypTen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -49,8 +50,8 @@ class Functions(Protocol):
 class Cache:
     """Shared keys and values [groups, tokens, width] of each layer, for the life of a session."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int], Tensor] = {}
+    def __init__(self, known: dict[tuple[str, int], Tensor] | None = None) -> None:
+        self._known = known or {}
 
     def add(self, what: str, layer: int, new: Tensor, functions: Functions) -> Tensor:
         """What is known of `what` in that layer, with what is new of it."""
@@ -98,6 +99,13 @@ class Transformer:
         weight, bias = self._head
         largest = weight.norm(dim=0) * self.weights.hidden**0.5
         return float((largest if bias is None else largest + bias.abs()).max())
+
+    def cache(self, tokens: int, make: Callable[[torch.Tensor], Tensor]) -> Cache:
+        """One that holds `tokens` tokens of zeros, of which `make` makes the tensors: what lengths alone tell."""
+        if not tokens:
+            return Cache()
+        zeros = torch.zeros(self.weights.groups, tokens, self.weights.width, dtype=torch.int64)
+        return Cache({(what, n): make(zeros) for what in ("keys", "values") for n in range(len(self._layers))})
 
     def step(self, functions: Functions, onehot: Tensor, cache: Cache, start: int) -> Tensor:
         """Run one-hot tokens [t, vocab] that follow `start` others: the last one's logits [vocab]."""
