@@ -99,9 +99,7 @@ def _llama(model: Model) -> Folded:
 
         def linear(part: str, gain: torch.Tensor | None = None, factor: float = 1.0, name: str = name) -> Linear:
             weight, bias = read(f"{name}{part}.weight").T * factor, read.maybe(f"{name}{part}.bias")
-            return Linear(
-                weight if gain is None else weight * gain[:, None], None if bias is None else bias * factor
-            )
+            return Linear(weight if gain is None else weight * gain[:, None], None if bias is None else bias * factor)
 
         before, after = read(name + "input_layernorm.weight"), read(name + "post_attention_layernorm.weight")
         layers.append(
@@ -167,7 +165,9 @@ def _gpt2(model: Model) -> Folded:
         assert joined.bias is not None
         query, key, value = (
             Linear(weight, bias)
-            for weight, bias in zip(joined.weight.split(card.hidden, -1), joined.bias.split(card.hidden), strict=True)
+            for weight, bias in zip(
+                torch.split(joined.weight, card.hidden, -1), torch.split(joined.bias, card.hidden), strict=True
+            )
         )
         assert query.bias is not None
         layers.append(

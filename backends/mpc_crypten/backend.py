@@ -27,7 +27,9 @@ class MpcCrypten(Backend):
     """Two nodes hold every number as two shares; CrypTen's protocols compute on them; a third process deals triples."""
 
     name, title = "mpc-crypten", "MPC, CrypTen"
-    summary = "CrypTen's protocols over authenticated links: two nodes compute on shares, a separate dealer makes triples."
+    summary = (
+        "CrypTen's protocols over authenticated links: two nodes compute on shares, a separate dealer makes triples."
+    )
     source = "https://arxiv.org/abs/2109.00984"
     requires = tuple(Requirement(module, INSTALL) for module in ("crypten", "omegaconf", "onnx", "yaml"))
 

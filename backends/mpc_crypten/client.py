@@ -58,10 +58,7 @@ class Client(ClientRole):
         vocab = self.ctx.model.card.vocab
         shares = ring.share(torch.nn.functional.one_hot(torch.tensor(ids), vocab))
         first, second = await asyncio.gather(
-            *(
-                self.ctx.call(node, "step", start=start, onehot=share)
-                for node, share in zip(NODES, shares, strict=True)
-            )
+            *(self.ctx.call(node, "step", start=start, onehot=share) for node, share in zip(NODES, shares, strict=True))
         )
         for node, share in zip(NODES, (first, second), strict=True):
             if not (isinstance(share, torch.Tensor) and share.shape == (vocab,) and share.dtype is torch.int64):
@@ -69,7 +66,7 @@ class Client(ClientRole):
         logits = ring.decode(first + second, PRECISION).float()
         if float(logits.abs().max()) > self._limit:
             raise UnfedError(
-                "the logits are larger than this model's can be: a number left CrypTen's range, or its truncation failed",
+                "the logits are larger than this model's can be: a number left CrypTen's range or was cut wrongly",
                 kind="role",
                 hint="ask again; if it fails again, use backend plain, split or mpc",
             )

@@ -51,6 +51,7 @@ class Dealt(TTPClient):  # type: ignore[misc]
             shares = channel.exchange(PATIENCE, requests=[request.parts() for request in batch]).get("shares")
             if not is_share(shares, (sum(request.elements for request in batch),)):
                 raise UnfedError(f"{dealer} sent shares that do not fit", kind="protocol", party=dealer)
+            assert isinstance(shares, torch.Tensor)
             pieces = torch.split(shares, [request.elements for request in batch])
             self._shares.extend(zip(batch, pieces, strict=True))
 

@@ -18,8 +18,10 @@ from .newton import reciprocal_start, root_start
 from .ranges import Ranges
 from .transformer import PRECISION, Tensor
 
-ROOM = 4.0
+ROOM = 64.0
 """How many times smaller or larger a mean square may be than any that was watched."""
+AROUND = 0.5, 1.5
+"""Mean squares once their power of two is taken off, and some room for what the cut has done to small ones."""
 MORE = 2.0
 """How many times larger a score's distance, or what a sigmoid is taken of, may be."""
 REACH = 2.75
@@ -32,7 +34,7 @@ class Crypten:
     """`Functions` over `MPCTensor`."""
 
     def __init__(self, ranges: Ranges) -> None:
-        self._roots = [_Root(low / ROOM, high * ROOM) for low, high in ranges.squares]
+        self._norms = [_Norm(low / ROOM, high * ROOM) for low, high in ranges.squares]
         self._score = squarings(MORE * ranges.score)
         self._gate = squarings(MORE * ranges.gate)
 
@@ -42,17 +44,17 @@ class Crypten:
         return MPCTensor.from_shares(rows.share, precision=PRECISION)
 
     def normalise(self, x: Tensor, epsilon: float, site: int) -> Tensor:
-        return self._roots[site].normalise(x, epsilon)
+        return self._norms[site](x, epsilon)
 
     def softmax(self, scores: Tensor, seen: torch.Tensor) -> Tensor:
-        tokens, length = seen.shape[-2:]
+        length = seen.shape[-1]
         if length == 1:
             return scores * 0 + 1.0
         visible = seen.bool()
         own = (seen.sum(-1, keepdim=True) - 1).long()  # what a token may not see is put in the place of itself
-        scores = _local(scores, torch.where(visible, scores.share, scores.share.gather(-1, own)))
+        scores = _local(torch.where(visible, scores.share, scores.share.gather(-1, own)))
         powers = exponential(scores - _maximum(scores), self._score)
-        powers = _local(powers, powers.share * seen)
+        powers = _local(powers.share * seen)
         scale = 2 ** round(math.log2(length) / 2)  # so that neither the sum nor its inverse is small
         inverse = reciprocal(powers.sum(-1, keepdim=True).div(scale), 1 / scale, length / scale)
         return (powers * inverse).div(scale)
@@ -72,22 +74,40 @@ class Crypten:
         return crypten.cat(tensors, dim)
 
 
-class _Root:
-    """The inverse square root of mean squares from `low` to `high`, which are brought around 1."""
+class _Norm:
+    """x over the root of its mean square, for mean squares from `low` to `high`.
+
+    They are first compared with every power of two between: that gives a factor which brings x near its norm, so that
+    its second mean square lies around 1, where few steps are enough and fixed point is precise.
+    """
 
     def __init__(self, low: float, high: float) -> None:
-        factor = (low * high) ** -0.25
+        factor = (low * high) ** -0.25  # brings the middle of the range to 1
         self._times, self._over = max(1, round(factor)), max(1, round(1 / factor))
         self._factor = self._times / self._over
-        self._first, self._slope, self._steps = root_start(low * self._factor**2, high * self._factor**2)
+        least = math.floor(math.log2(low * self._factor**2))
+        self._bounds = 2.0 ** torch.arange(least + 1, math.ceil(math.log2(high * self._factor**2)))
+        roots = (torch.cat([torch.tensor([2.0**least]), self._bounds]) * 1.5) ** -0.5
+        self._drops = torch.round((roots[:-1] - roots[1:]) * 2.0**PRECISION).long()
+        self._last = float(roots[-1])
+        self._start = root_start(*AROUND)
 
-    def normalise(self, x: Tensor, epsilon: float) -> Tensor:
+    def __call__(self, x: Tensor, epsilon: float) -> Tensor:
         x = x.div(self._over) if self._over > 1 else x * self._times
-        square = x.square().mean(-1, keepdim=True) + epsilon * self._factor**2
-        root = self._first - square * self._slope
-        for _ in range(self._steps):
+        below = (_mean_square(x, epsilon * self._factor**2) - self._bounds)._ltz()
+        near = _local((below.share * self._drops).sum(-1, keepdim=True)) + self._last
+        x = x * near
+        square = _mean_square(x, 0.0)
+        first, slope, steps = self._start
+        root = first - square * slope
+        for _ in range(steps):
             root = (root * (3 - square * root.square())).div(2)
         return x * root
+
+
+def _mean_square(x: Tensor, epsilon: float) -> Tensor:
+    mean = x.square().mean(-1, keepdim=True)
+    return mean + epsilon if epsilon else mean
 
 
 def squarings(reach: float) -> int:
@@ -124,6 +144,6 @@ def _maximum(x: Tensor) -> Tensor:
     return x
 
 
-def _local(like: Tensor, share: torch.Tensor) -> Any:
-    """A tensor of which each party made its share from its own share of `like`."""
+def _local(share: torch.Tensor) -> Any:
+    """A tensor of which each party made its share from shares of its own, by what is linear."""
     return MPCTensor.from_shares(share, precision=PRECISION)

@@ -11,7 +11,7 @@ REGISTRATION = "torch.onnx._internal.registration"
 
 
 class _Registry:
-    """Stands in for torch's registry of ONNX operators, which is gone since torch 2.6; only CrypTen's converter asks."""
+    """Stands in for torch's registry of ONNX operators, which is no more; CrypTen's converter, unused here, asks."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"this is a stand-in: {REGISTRATION} no longer exists, and models are not converted here")
@@ -36,6 +36,7 @@ import crypten.mpc.primitives.binary as binary  # noqa: E402
 import crypten.mpc.provider.ttp_provider as ttp  # noqa: E402
 from crypten.common import rng  # noqa: E402
 from crypten.config import cfg  # noqa: E402
+from omegaconf import OmegaConf  # noqa: E402
 
 MPCTensor: Any = crypten.mpc.MPCTensor
 DistributedCommunicator: Any = communicators.DistributedCommunicator
@@ -45,6 +46,7 @@ TTPServer: Any = ttp.TTPServer
 __all__ = [
     "DistributedCommunicator",
     "MPCTensor",
+    "OmegaConf",
     "TTPClient",
     "TTPServer",
     "arithmetic",

@@ -6,6 +6,8 @@ import math
 
 ENOUGH = 2.0**-14
 """Relative error after the last step; fixed point alone errs by 2⁻¹⁶."""
+PEAKS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.5)
+"""How far above 1/√x a line may start: the further, the less far below it starts elsewhere. √3 is too far."""
 
 
 def reciprocal_start(low: float, high: float) -> tuple[float, float, int]:
@@ -25,20 +27,16 @@ def reciprocal_start(low: float, high: float) -> tuple[float, float, int]:
 def root_start(low: float, high: float) -> tuple[float, float, int]:
     """(first, slope, steps): from first - slope · x on, y ← y (3 - x y²) / 2 reaches 1/√x for `low` ≤ x ≤ `high`.
 
-    The line is as far below 1/√x at one end as at the other; between them it may lie above, below √3 times as far as
-    the iteration converges.
+    The line is as far below 1/√x at one end as at the other; between them it may lie above.
     """
     slope = 1 / (low + math.sqrt(low * high) + high)
     least = math.sqrt(low) * (1 - slope * low)  # times `first`: the line over 1/√x at the ends
     most = 2 / 3 / math.sqrt(3 * slope)  # and at 1/(3 slope), where it is largest
     if not low <= 1 / (3 * slope) <= high:
         most = least
-    best: tuple[int, float] | None = None
-    for peak in (1.0, 1.1, 1.2, 1.3, 1.4, 1.5):
-        if best is None or (found := _steps(peak / most * least, peak)) < best[0]:
-            best = _steps(peak / most * least, peak), peak / most
-    assert best is not None
-    return best[1], best[1] * slope, best[0]
+    peak = min(PEAKS, key=lambda peak: _steps(peak / most * least, peak))
+    first = peak / most
+    return first, first * slope, _steps(first * least, peak)
 
 
 def _steps(*starts: float) -> int:

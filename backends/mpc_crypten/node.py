@@ -109,7 +109,7 @@ class Node(Role):
         if self._rank == 0 and self._prepared.pop(self.ctx.query, None) != (start, tokens):
             raise UnfedError(f"{sender} runs a step that was not prepared", kind="protocol", party=sender)
         cache = self._caches.advance(self.ctx.query, sender, start, tokens)
-        logits = await self._work(lambda: session.run(lambda: self._step(onehot, cache, start)))
+        logits: torch.Tensor = await self._work(lambda: session.run(lambda: self._step(onehot, cache, start)))
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * tokens)
         return logits
 
@@ -127,7 +127,9 @@ class Node(Role):
 
     def _session(self, sender: str) -> Session:
         if (session := self._sessions.get(self.ctx.query)) is None:
-            raise UnfedError(f"{sender} asks for a step of a query that it did not begin", kind="protocol", party=sender)
+            raise UnfedError(
+                f"{sender} asks for a step of a query that it did not begin", kind="protocol", party=sender
+            )
         return session
 
     def _client_only(self, sender: str) -> None:

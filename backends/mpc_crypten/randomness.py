@@ -48,5 +48,3 @@ def kbit(size: Any, bitlength: int | None = None, generator: Any = None, **_: An
 
 def _shape(size: Any) -> tuple[int, ...]:
     return (size,) if isinstance(size, int) else tuple(size)
-
-

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 
 LARGEST = 1 << 24
-"""Elements of what is dealt in answer to one message, which then fits a frame; and of each tensor that is multiplied."""
+"""Elements of what one message is answered with, which then fits a frame; and of each tensor that is multiplied."""
 MOST = 1 << 12
 """Requests in one message."""
 SIZES = {"additive": 2, "binary": 2, "square": 1, "B2A": 1}
@@ -65,7 +65,7 @@ class Request(NamedTuple):
             if self.operation == "matmul":
                 one, other = (torch.empty(size, device="meta") for size in self.sizes)
                 return tuple(torch.matmul(one, other).shape)
-            return tuple(torch.broadcast_shapes(*self.sizes))
+            return tuple(torch.broadcast_shapes(*self.sizes))  # type: ignore[no-untyped-call]
         except RuntimeError:
             raise ValueError("it asks for tensors that do not belong together") from None
 
@@ -89,7 +89,7 @@ def arrived(fields: dict[str, Any]) -> list[Request]:
     return requests
 
 
-def batches(requests: list[Request]) -> Iterator[list[Request]]:
+def batches(requests: Iterable[Request]) -> Iterator[list[Request]]:
     """The same in order, in lists that one message may hold."""
     batch: list[Request] = []
     elements = 0
@@ -104,4 +104,4 @@ def batches(requests: list[Request]) -> Iterator[list[Request]]:
 
 
 def _is_size(size: object) -> bool:
-    return isinstance(size, list) and len(size) <= 8 and all(type(extent) is int and 0 < extent for extent in size)
+    return isinstance(size, list) and len(size) <= 8 and all(type(extent) is int and extent > 0 for extent in size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from unfed.plugins import Channel, UnfedError
@@ -13,13 +14,16 @@ from ..mpc.engine import ring
 from . import randomness
 from .communicator import PATIENCE, Communicator, Generators, here
 from .dealing import Dealt, Rehearsed, Zeros
-from .library import arithmetic, binary, cfg, communicators, crypten, rng, ttp
+from .library import OmegaConf, arithmetic, binary, cfg, communicators, crypten, rng, ttp
 from .randomness import Generator
 from .requests import Request
 
 
 def install() -> None:
     """Put our communicator, dealer and generators in the places where CrypTen looks for its own."""
+    if ttp.TTPClient is Dealt:
+        return
+    cfg.set_config(_plain(OmegaConf.to_container(cfg.config)))  # half of CrypTen's time went into looking settings up
     cfg.mpc.provider = "TTP"
     communicators.DistributedCommunicator = Communicator
     crypten.generators = Generators()
@@ -28,6 +32,11 @@ def install() -> None:
         module.generate_random_ring_element = randomness.ring_element
     for module in (rng, binary, ttp):
         module.generate_kbit_random_tensor = randomness.kbit
+
+
+def _plain(settings: Any) -> Any:
+    """Nested settings as plain attributes."""
+    return SimpleNamespace(**{k: _plain(v) for k, v in settings.items()}) if isinstance(settings, dict) else settings
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from unfed.backends.mpc.engine.ring import share
-from unfed.backends.mpc_crypten.session import Server, Session, install
+from unfed.backends.mpc_crypten.dealing import Server
+from unfed.backends.mpc_crypten.session import Session, install, rehearse
 from unfed.plugins import UnfedError
 
 
@@ -56,8 +57,9 @@ def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], 
     def node(rank: int) -> None:
         try:
             session = Session(rank, f"compute-{1 - rank}", "dealer", peers[rank], dealer[rank][0])
-            with session.entered():
-                results[rank] = program(*(each[rank] for each in shares))
+            if rank == 0:
+                session.prepare(rehearse(lambda: program(*map(torch.zeros_like, inputs))))
+            results[rank] = session.run(lambda: program(*(each[rank] for each in shares)))
         except BaseException as error:
             results[rank] = error
             peers[rank].close()
