@@ -87,17 +87,15 @@ class _Norm:
         self._factor = self._times / self._over
         least = math.floor(math.log2(low * self._factor**2))
         self._bounds = 2.0 ** torch.arange(least + 1, math.ceil(math.log2(high * self._factor**2)))
-        roots = (torch.cat([torch.tensor([2.0**least]), self._bounds]) * 1.5) ** -0.5
-        self._drops = torch.round((roots[:-1] - roots[1:]) * 2.0**PRECISION).long()
-        self._last = float(roots[-1])
+        self._inverse = 1 / (torch.cat([torch.tensor([2.0**least]), self._bounds]) * 1.5)  # of each stretch's middle
         self._start = root_start(*AROUND)
 
     def __call__(self, x: Tensor, epsilon: float) -> Tensor:
         x = x.div(self._over) if self._over > 1 else x * self._times
-        below = (_mean_square(x, epsilon * self._factor**2) - self._bounds)._ltz()
-        near = _local((below.share * self._drops).sum(-1, keepdim=True)) + self._last
-        x = x * near
-        square = _mean_square(x, 0.0)
+        epsilon = epsilon * self._factor**2
+        below = (x.square().mean(-1, keepdim=True) + epsilon - self._bounds)._ltz()
+        x = x * _chosen(below, self._inverse.sqrt())
+        square = x.square().mean(-1, keepdim=True) + _chosen(below, self._inverse * epsilon)
         first, slope, steps = self._start
         root = first - square * slope
         for _ in range(steps):
@@ -105,9 +103,10 @@ class _Norm:
         return x * root
 
 
-def _mean_square(x: Tensor, epsilon: float) -> Tensor:
-    mean = x.square().mean(-1, keepdim=True)
-    return mean + epsilon if epsilon else mean
+def _chosen(below: Tensor, values: torch.Tensor) -> Tensor:
+    """The first of `values` that is not passed: `below` says of each bound between them whether it lies above."""
+    drops = torch.round((values[:-1] - values[1:]).double() * 2.0**PRECISION).long()
+    return _local((below.share * drops).sum(-1, keepdim=True)) + float(values[-1])
 
 
 def squarings(reach: float) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -16,15 +16,12 @@ from ..common.folded import fold
 from ..common.sessions import Sessions
 from .backend import DEALER, NODES
 from .functions import Crypten
-from .library import MPCTensor
 from .ranges import Ranges, watch
-from .requests import Request
-from .session import Session, install, rehearse
-from .transformer import PRECISION, Cache, Transformer
+from .rehearsal import on_shares, requests_of
+from .session import Session, install
+from .transformer import Cache, Transformer
 
 Result = TypeVar("Result")
-REHEARSED = 128
-"""Lengths whose requests are remembered."""
 
 
 class Node(Role):
@@ -43,7 +40,6 @@ class Node(Role):
         self._caches = Sessions(Cache, card.context)
         self._prepared: dict[str, tuple[int, int]] = {}
         self._worker = ThreadPoolExecutor(1, "crypten")  # CrypTen computes in one thread, a step at a time
-        self._requests = functools.lru_cache(REHEARSED)(self._rehearse)
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
 
     async def stop(self) -> None:
@@ -73,13 +69,14 @@ class Node(Role):
         self._client_only(sender)
         if self.ctx.query in self._sessions:
             raise UnfedError(f"{sender} began a query twice", kind="protocol", party=sender)
+        seed = await self.ctx.call(DEALER, "seed")
         if self._rank == 0:
             await self.ctx.send(DEALER, "deal")
-        self._sessions[self.ctx.query] = await asyncio.to_thread(self._open, f"crypten {self.ctx.query}")
+        self._sessions[self.ctx.query] = await asyncio.to_thread(self._open, f"crypten {self.ctx.query}", seed)
 
-    def _open(self, purpose: str) -> Session:
-        to_dealer, to_peer = (self.ctx.channel(party, purpose) for party in (DEALER, self._peer))
-        return Session(self._rank, self._peer, DEALER, to_peer, to_dealer)
+    def _open(self, purpose: str, seed: object) -> Session:
+        to_dealer = self.ctx.channel(DEALER, purpose) if self._rank == 0 else None
+        return Session(self._rank, self._peer, DEALER, seed, self.ctx.channel(self._peer, purpose), to_dealer)
 
     @serve
     async def prepare(self, sender: str, *, start: int, tokens: int) -> None:
@@ -89,15 +86,7 @@ class Node(Role):
         if self._rank or not 0 < tokens <= self._room(start):
             raise UnfedError(f"{sender} prepares a step that cannot be", kind="protocol", party=sender)
         self._prepared[self.ctx.query] = start, tokens
-        await self._work(lambda: session.prepare(self._requests(start, tokens)))
-
-    def _rehearse(self, start: int, tokens: int) -> tuple[Request, ...]:
-        def share(zeros: torch.Tensor) -> Any:
-            return MPCTensor.from_shares(zeros, precision=PRECISION)
-
-        onehot = torch.zeros(tokens, self.ctx.model.card.vocab, dtype=torch.int64)
-        cache = self._transformer.cache
-        return rehearse(lambda: self._step(onehot, cache(start, share), start))
+        await self._work(lambda: session.prepare(requests_of(self._transformer, self._functions, start, tokens)))
 
     @serve
     async def step(self, sender: str, *, start: int, onehot: torch.Tensor) -> torch.Tensor:
@@ -109,14 +98,10 @@ class Node(Role):
         if self._rank == 0 and self._prepared.pop(self.ctx.query, None) != (start, tokens):
             raise UnfedError(f"{sender} runs a step that was not prepared", kind="protocol", party=sender)
         cache = self._caches.advance(self.ctx.query, sender, start, tokens)
-        logits: torch.Tensor = await self._work(lambda: session.run(lambda: self._step(onehot, cache, start)))
+        program = partial(on_shares, self._transformer, self._functions, onehot, cache, start)
+        logits: torch.Tensor = await self._work(lambda: session.run(program))
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * tokens)
         return logits
-
-    def _step(self, onehot: torch.Tensor, cache: Cache, start: int) -> torch.Tensor:
-        tokens = MPCTensor.from_shares(onehot, precision=0)
-        share: torch.Tensor = self._transformer.step(self._functions, tokens, cache, start).share
-        return share
 
     async def _work(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)

@@ -13,7 +13,7 @@ from unfed.plugins import Channel, UnfedError
 from ..mpc.engine import ring
 from . import randomness
 from .communicator import PATIENCE, Communicator, Generators, here
-from .dealing import Dealt, Rehearsed, Zeros
+from .dealing import Dealt
 from .library import OmegaConf, arithmetic, binary, cfg, communicators, crypten, rng, ttp
 from .randomness import Generator
 from .requests import Request
@@ -49,36 +49,31 @@ def entered(communicator: Communicator, dealt: Dealt) -> Iterator[None]:
         here.communicator = here.dealt = None
 
 
-def rehearse(program: Callable[[], Any]) -> tuple[Request, ...]:
-    """What the first rank will ask of the dealer in `program`. It runs on zeros and sends nothing."""
-    dealt = Rehearsed()
-    zeros = dict.fromkeys(("prev", "next", "local"), Zeros())
-    with entered(Communicator(0, "", None, zeros), dealt):
-        program()
-    return tuple(dealt.requests)
-
-
 class Session:
     """A node's side of one query.
 
     Args:
         rank: 0 or 1.
         peer, dealer: names of the other parties.
-        to_peer, to_dealer: open channels, which are the session's from now on.
+        dealt: the seed that the dealer gave this rank.
+        to_peer: open channel, which is the session's from now on, as is `to_dealer`, which the first rank alone has.
     Raises:
-        UnfedError: another party is lost, or sends no seed.
+        UnfedError: another party is lost, or gave no seed.
     """
 
-    def __init__(self, rank: int, peer: str, dealer: str, to_peer: Channel, to_dealer: Channel) -> None:
+    def __init__(
+        self, rank: int, peer: str, dealer: str, dealt: object, to_peer: Channel, to_dealer: Channel | None
+    ) -> None:
         self._dealer, self._to_dealer, self._to_peer = dealer, to_dealer, to_peer
+        self._dealt = Dealt(Generator(seed(dealt, dealer)))
         mine = secrets.token_bytes(ring.SEED)
-        theirs = seed(to_peer.exchange(PATIENCE, seed=mine), peer)
+        theirs = seed(to_peer.exchange(PATIENCE, seed=mine).get("seed"), peer)
         generators = {"next": Generator(mine), "prev": Generator(theirs), "local": Generator.fresh()}
         self._communicator = Communicator(rank, peer, to_peer, generators)
-        self._dealt = Dealt(Generator(seed(to_dealer.recv(PATIENCE), dealer)))
 
     def prepare(self, requests: Sequence[Request]) -> None:
         """At the first rank: have the dealer make what a program will ask for."""
+        assert self._to_dealer is not None
         self._dealt.fetch(requests, self._dealer, self._to_dealer)
 
     def run(self, program: Callable[[], Any]) -> Any:
@@ -92,12 +87,12 @@ class Session:
     def close(self) -> None:
         """End it; a thread that waits in it is woken with an error."""
         self._to_peer.close()
-        self._to_dealer.close()
+        if self._to_dealer is not None:
+            self._to_dealer.close()
 
 
-def seed(fields: dict[str, Any], sender: str) -> bytes:
-    """The seed that a message holds. Raises UnfedError (`protocol`) where it holds none."""
-    found = fields.get("seed")
-    if not isinstance(found, bytes) or len(found) != ring.SEED or len(fields) != 1:
+def seed(found: object, sender: str) -> bytes:
+    """The seed that somebody sent. Raises UnfedError (`protocol`) where it is none."""
+    if not isinstance(found, bytes) or len(found) != ring.SEED:
         raise UnfedError(f"{sender} sent what is no seed", kind="protocol", party=sender)
     return found

@@ -11,7 +11,8 @@ import torch
 
 from unfed.backends.mpc.engine.ring import share
 from unfed.backends.mpc_crypten.dealing import Server
-from unfed.backends.mpc_crypten.session import Session, install, rehearse
+from unfed.backends.mpc_crypten.rehearsal import rehearse
+from unfed.backends.mpc_crypten.session import Session, install
 from unfed.plugins import UnfedError
 
 
@@ -47,16 +48,18 @@ def pipe() -> tuple[Pipe, Pipe]:
     return Pipe(one, other), Pipe(other, one)
 
 
-def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], list[tuple[Pipe, Pipe]]]:
-    """Both ranks' results of `program(*shares)` on uniform shares of the inputs, and each rank's channels."""
+def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], list[Pipe]]:
+    """Both ranks' results of `program(*shares)` on uniform shares of the inputs, their channels to each other and the first one's to the dealer."""
     install()
-    peers, dealer = pipe(), (pipe(), pipe())
+    peers, dealer, server = pipe(), pipe(), Server()
     shares = [share(each) for each in inputs]
     results: list[Any] = [None, None]
 
     def node(rank: int) -> None:
         try:
-            session = Session(rank, f"compute-{1 - rank}", "dealer", peers[rank], dealer[rank][0])
+            session = Session(
+                rank, f"compute-{1 - rank}", "dealer", server.seeds[rank], peers[rank], None if rank else dealer[0]
+            )
             if rank == 0:
                 session.prepare(rehearse(lambda: program(*map(torch.zeros_like, inputs))))
             results[rank] = session.run(lambda: program(*(each[rank] for each in shares)))
@@ -65,11 +68,8 @@ def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], 
             peers[rank].close()
 
     def deal() -> None:
-        server = Server()
-        for rank in (0, 1):
-            dealer[rank][1].send(seed=server.seeds[rank])
         try:
-            server.serve("compute-0", dealer[0][1])
+            server.serve("compute-0", dealer[1])
         except UnfedError as error:
             if error.failure.kind != "party-lost":
                 raise
@@ -80,9 +80,9 @@ def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], 
         thread.start()
     for thread in threads:
         thread.join()
-    dealer[0][0].close()
+    dealer[0].close()
     dealing.join()
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return results, [(peers[rank], dealer[rank][0]) for rank in (0, 1)]
+    return results, [*peers, dealer[0]]
