@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.crypten_library import comm, crypten
 
 from unfed.backends.common.folded import fold
 from unfed.backends.common.text import Text
 from unfed.backends.mpc_crypten.functions import Crypten
+from unfed.backends.mpc_crypten.library import communicators, crypten
 from unfed.backends.mpc_crypten.ranges import watch
 from unfed.backends.mpc_crypten.transformer import Cache, Transformer
 from unfed.console.party.model import OpenModel
@@ -41,7 +41,7 @@ class Decoder:
         """
         ids, cache, start = self._text.encode(question["prompt"]), Cache(), 0
         tokens, seconds, waiting, scores = [], [], [], []
-        comm.get().barrier()
+        communicators.get().barrier()
         for _ in range(question["max_new_tokens"]):
             waited, began = self._waited(), time.perf_counter()
             onehot = torch.nn.functional.one_hot(torch.tensor(ids), self._vocab).float()

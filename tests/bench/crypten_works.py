@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.crypten_library import comm, crypten
-from crypten.encoder import FixedPointEncoder
+
+from unfed.backends.mpc_crypten.library import communicators, crypten
 
 FRACTION = 16
 """Bits of the fraction, CrypTen's own choice."""
@@ -46,7 +46,7 @@ def _normed(x: Any, w: Arrays) -> Any:
 def embedding(x: Any, w: Arrays) -> Any:
     """One-hot rows, shared as whole numbers, by a table that is in fixed point already: nothing is encoded or cut."""
     rows = x.matmul(w["table"])
-    rows.encoder = FixedPointEncoder(FRACTION)
+    rows.encoder = crypten.encoder.FixedPointEncoder(FRACTION)
     return rows
 
 
@@ -73,7 +73,7 @@ class Works:
         weights, x, wanted = self._read[work]
         place = number % len(x)
         given, fraction = x[place].float(), 0 if work == "embedding" else FRACTION
-        comm.get().barrier()
+        communicators.get().barrier()
         waited, began = self._waited(), time.perf_counter()
         shared = crypten.cryptensor(given, src=0, precision=fraction)
         found = WORKS[work](shared, weights).get_plain_text()

@@ -41,7 +41,13 @@ async def engine(launcher: LocalLauncher, folder: Path, works: list[str], delay:
     """A fleet for these computations, every link of which delays by so many seconds one way."""
     made, models = plan(folder, works), {"model": read_card(folder / "block")}
     fleet = Fleet(
-        f"engine-{delay:g}", "engine", made, models, launcher=launcher, logs=folder / "logs", link=Emulation(delay=delay)
+        f"engine-{delay:g}",
+        "engine",
+        made,
+        models,
+        launcher=launcher,
+        logs=folder / "logs",
+        link=Emulation(delay=delay),
     )
 
     async def ask(question: dict[str, Any]) -> dict[str, Any]:

@@ -42,12 +42,12 @@ MODELS = (("random Llama of 100M", 0.90, 32, 16), ("demo model", 0.5, 64, 24))
 
 
 async def measure(report: Report, folder: Path) -> None:
-    for model, (named, bar, tokens, runs) in zip((_random, _demo), MODELS, strict=True):
+    for model, (named, bar, tokens, runs) in zip((_random, demo), MODELS, strict=True):
         path = await model(folder)
         async with AsyncExitStack() as stack:
             launcher = await stack.enter_async_context(one_launcher(folder))
             fleets = {
-                name: await stack.enter_async_context(_fleet(launcher, folder, path, name, options))
+                name: await stack.enter_async_context(model_fleet(launcher, folder, path, name, options))
                 for name, options in (("plain", {}), ("split", {"shards": SHARDS}))
             }
             peer = await Peer.start("peer_generate.py", str(path))
@@ -108,17 +108,23 @@ async def _errors(fleets: dict[str, Fleet], peer: Peer, folder: Path, tokens: in
         }
         file = folder / "logits.npy"
         told = await peer.ask({"prompt": prompt, "max_new_tokens": tokens, "logits": str(file)})
-        scores = np.load(file)
-        theirs = [
-            Token(id=each, text="", logits=row.astype("<f4").tobytes())
-            for each, row in zip(told["token_ids"], scores, strict=True)
-        ]
+        theirs = scored(told["token_ids"], np.load(file))
         for name, reference in (("plain", theirs), ("split", answers["plain"])):
-            scored = fidelity(answers[name], reference)
-            if scored.max_logit_error is None:
-                raise RuntimeError(f"{name} cannot be compared: {scored.reason}")
-            worst[name] = max(worst[name], scored.max_logit_error)
+            worst[name] = max(worst[name], logit_error(name, answers[name], reference))
     return worst
+
+
+def scored(ids: Sequence[int], logits: Any) -> list[Token]:
+    """A peer's tokens with their logits [t, vocab], as ours come."""
+    return [Token(id=each, text="", logits=row.astype("<f4").tobytes()) for each, row in zip(ids, logits, strict=True)]
+
+
+def logit_error(name: str, answer: Sequence[Token], reference: Sequence[Token]) -> float:
+    """Largest, up to and including the first token that differs. Raises RuntimeError where there is none to tell."""
+    found = fidelity(answer, reference)
+    if found.max_logit_error is None:
+        raise RuntimeError(f"{name} cannot be compared: {found.reason}")
+    return found.max_logit_error
 
 
 def _query(number: int, tokens: int, *, logits: bool = False) -> Query:
@@ -134,7 +140,7 @@ def per_second(at: Sequence[float]) -> float:
 
 
 @asynccontextmanager
-async def _fleet(
+async def model_fleet(
     launcher: LocalLauncher, folder: Path, model: Path, name: str, options: dict[str, Any]
 ) -> AsyncIterator[Fleet]:
     backend = PluginHost().backend(name)
@@ -164,7 +170,7 @@ async def _random(folder: Path) -> Path:
     return path
 
 
-async def _demo(folder: Path) -> Path:
+async def demo(folder: Path) -> Path:
     """The demo model without an end token: its answers are too short to time otherwise, and cost the same a token."""
     path = folder / "demo"
     shutil.copytree(DEMO / "model", path)

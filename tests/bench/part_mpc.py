@@ -18,10 +18,14 @@ from typing import Any
 import msgspec
 from bench.fleets import one_launcher
 from bench.measure import Bar, Rounds, Turn
+from bench.mpc_decode import Decoding
 from bench.mpc_fleets import Ask, engine
+from bench.part_decode import demo, model_fleet
 from bench.peers import HERE, Peer
 from bench.report import Report
 from bench.spu_home import python
+
+from unfed.console.fleet.process import LocalLauncher
 
 DELAY = 0.020
 """Seconds one way on every link of the row at 40 ms."""
@@ -31,105 +35,124 @@ OURS = ("deal", "fetch", "expand", "compute")
 """Seconds that our parties tell of themselves."""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """A row: our figure (`whole` is offline and online) against a peer, and the least ratio."""
+
+    title: str
+    figure: str
+    peer: str
+    bar: float
+
+
 class Contest(msgspec.Struct, frozen=True):
-    """One computation and who does it.
+    """One computation, and the rows that come of it.
 
     Attributes:
-        figure: which of our figures counts: `whole` is offline and online.
-        bars: least ratio against each peer.
+        trips: questions in a turn, of which the median counts.
         notes: what a reader has to know beside the figures.
     """
 
     work: str
-    title: str
-    figure: str
+    rows: tuple[Told, ...]
     runs: int
-    bars: Mapping[str, float]
-    warmup: int = 2
+    trips: int = 1
+    warmup: int = 1
     notes: Mapping[str, str] = {}
 
 
+_MLP, _BLOCK = "MLP 784-128-10, offline + online", "transformer block d128 seq16, offline + online"
 QUICK = (
-    Contest("mlp", "MLP 784-128-10, offline + online", "whole", 24, {"crypten": 25, "spu": 6}),
-    Contest("block", "transformer block d128 seq16, offline + online", "whole", 10, {"crypten": 10, "spu": 5}),
+    Contest("mlp", (Told(_MLP, "whole", "crypten", 25), Told(_MLP, "whole", "spu", 6)), runs=12, trips=5),
+    Contest("block", (Told(_BLOCK, "whole", "crypten", 10), Told(_BLOCK, "whole", "spu", 5)), runs=9, trips=2),
     Contest(
         "embedding",
-        "private embedding, 16 tokens, 50257x768",
-        "online",
-        12,
-        {"crypten": 7},
+        (Told("private embedding, 16 tokens, 50257x768", "online", "crypten", 7),),
+        runs=9,
+        trips=3,
         notes={"peer": "one-hot rows by a public table; the owner of the tokens is rank 0, which knows them"},
     ),
 )
+DECODE = Contest(
+    "decode",
+    (
+        Told("demo model, a decode token, online", "online", "crypten", 40),
+        Told("demo model, a decode token, offline + online", "whole", "crypten", 10),
+    ),
+    runs=4,
+    notes={"peer": "the program of the backend mpc-crypten with its shared cache, which errs less than CrypTen's own"},
+)
 SLOW = Contest(
     "block",
-    "the block at 40 ms RTT, online",
-    "online",
-    3,
-    {"crypten": 15},
-    warmup=1,
+    (Told("the block at 40 ms RTT, online", "online", "crypten", 15),),
+    runs=3,
     notes={
         "delay": "20 ms one way on every link of both: a message is used no sooner than that after it was sent, and no "
-        "sender waits; gloo's all-reduce counts as one message each way, though it takes two",
+        "sender waits; gloo's all-reduce counts as one message each way, though it takes two"
     },
 )
 
 
 async def measure(report: Report, folder: Path) -> None:
     await _made(folder)
+    have_crypten = importlib.util.find_spec("crypten") is not None
+    if not have_crypten:
+        report.leave_out(AGAINST["crypten"], "CrypTen is not installed; `make setup` installs it")
     async with AsyncExitStack() as stack:
         launcher = await stack.enter_async_context(one_launcher(folder))
-        if importlib.util.find_spec("crypten") is None:
-            report.leave_out(AGAINST["crypten"], "CrypTen is not installed")
+        peers: dict[str, Ask] = {}
         if (spu := await _spu(report, folder)) is not None:
             stack.push_async_callback(spu.stop)
-        for contests, delay in ((QUICK, 0.0), ((SLOW,), DELAY)):
-            async with AsyncExitStack() as these:
-                asks: dict[str, Ask] = {}
-                works = sorted({contest.work for contest in contests})
-                asks["ours"] = await these.enter_async_context(engine(launcher, folder, works, delay))
-                if importlib.util.find_spec("crypten") is not None:
-                    crypten = await Peer.start("peer_crypten.py", str(folder), str(delay))
-                    these.push_async_callback(crypten.stop)
-                    asks["crypten"] = crypten.ask
-                if spu is not None:
-                    asks["spu"] = spu.ask
-                for contest in contests:
-                    await contend(report, contest, asks)
+            peers["spu"] = spu.ask
+        async with AsyncExitStack() as undelayed:
+            crypten = await _crypten(undelayed, folder, 0.0) if have_crypten else None
+            if crypten is not None:
+                peers["crypten"] = crypten.ask
+            works = [contest.work for contest in QUICK]
+            async with engine(launcher, folder, works) as ours:
+                for contest in QUICK:
+                    await contend(report, contest, {"ours": ours, **peers})
+            if crypten is not None:
+                await _decode(report, launcher, folder, crypten)
+        if have_crypten:
+            async with AsyncExitStack() as delayed, engine(launcher, folder, [SLOW.work], DELAY) as ours:
+                await contend(report, SLOW, {"ours": ours, "crypten": (await _crypten(delayed, folder, DELAY)).ask})
 
 
 async def contend(report: Report, contest: Contest, asks: Mapping[str, Ask]) -> None:
     """Rows of one computation, against those peers that there are."""
-    peers = [peer for peer in contest.bars if peer in asks]
-    told: dict[str, list[dict[str, Any]]] = {name: [] for name in ("ours", *peers)}
+    rows = [row for row in contest.rows if row.peer in asks]
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in dict.fromkeys(["ours", *(row.peer for row in rows)])}
     rounds = Rounds(*told)
-    turns = {name: _turn(asks[name], contest.work, name, told[name]) for name in told}
+    turns = {name: _turn(asks[name], contest, name, told[name]) for name in told}
     try:
-        if peers:
+        if rows:
             await rounds.take(turns, runs=contest.runs, warmup=contest.warmup)
     finally:
         if rounds.taken:
-            for peer in peers:
+            for row in rows:
                 report.add(
                     rounds.row(
-                        f"ours {contest.figure}",
-                        f"{peer} whole",
-                        name=f"mpc: {contest.title}",
-                        against=AGAINST[peer],
+                        f"ours {row.figure}",
+                        f"{row.peer} whole",
+                        name=f"mpc: {row.title}",
+                        against=AGAINST[row.peer],
                         unit="ms",
-                        bars=[Bar("ratio", contest.bars[peer])],
+                        bars=[Bar("ratio", row.bar)],
                         max_error=worst(told["ours"]),
-                        notes=_notes(told["ours"], told[peer]) | dict(contest.notes),
+                        notes=_notes(told["ours"], told[row.peer]) | {"trips": contest.trips, **contest.notes},
                     )
                 )
 
 
-def _turn(ask: Ask, work: str, name: str, told: list[dict[str, Any]]) -> Turn:
+def _turn(ask: Ask, contest: Contest, name: str, told: list[dict[str, Any]]) -> Turn:
     async def turn(number: int) -> dict[str, float]:
-        answer = await ask({"work": work, "number": number})
-        if number >= 0:
-            told.append(answer)
-        return {f"{name} {figure}": 1e3 * seconds for figure, seconds in figures(answer).items()}
+        taken = []
+        for trip in range(contest.trips):
+            answer = await ask({"work": contest.work, "number": abs(number) * contest.trips + trip})
+            taken.append(figures(answer))
+            if number >= 0:
+                told.append(answer)
+        return {f"{name} {each}": 1e3 * statistics.median(figure[each] for figure in taken) for each in taken[0]}
 
     return turn
 
@@ -176,6 +199,22 @@ async def _made(folder: Path) -> None:
     finally:
         if process.returncode is None:
             process.kill()
+    await demo(folder)
+
+
+async def _crypten(stack: AsyncExitStack, folder: Path, delay: float) -> Peer:
+    peer = await Peer.start("peer_crypten.py", str(folder), str(delay))
+    stack.push_async_callback(peer.stop)
+    return peer
+
+
+async def _decode(report: Report, launcher: LocalLauncher, folder: Path, crypten: Peer) -> None:
+    async with AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(model_fleet(launcher, folder, folder / "demo", "mpc", {}))
+        exact = await Peer.start("peer_generate.py", str(folder / "demo"), "float64")
+        stack.push_async_callback(exact.stop)
+        decoding = Decoding(fleet, crypten, exact, folder)
+        await contend(report, DECODE, {"ours": decoding.ours, "crypten": decoding.theirs})
 
 
 async def _spu(report: Report, folder: Path) -> Peer | None:

@@ -23,9 +23,10 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # where this folder is t
 
 import torch  # noqa: E402
 from bench.crypten_decode import Decoder  # noqa: E402
-from bench.crypten_library import TTPClient, TTPServer, cfg, crypten  # noqa: E402
 from bench.crypten_works import Works  # noqa: E402
 from bench.late import make_late  # noqa: E402
+
+from unfed.backends.mpc_crypten.library import TTPClient, TTPServer, cfg, crypten  # noqa: E402
 
 THIRD = 2
 

@@ -1,4 +1,4 @@
-"""`transformers`' own greedy `generate` in one process with one thread: `peer_generate.py MODEL_FOLDER`.
+"""`transformers`' own greedy `generate` in one process with one thread: `peer_generate.py MODEL_FOLDER [DTYPE]`.
 
 A question is `{"prompt", "max_new_tokens"}` and, where logits are wanted, the file to write them to.
 """
@@ -31,8 +31,8 @@ class Clock(BaseStreamer):
 
 def main() -> None:
     torch.set_num_threads(1)
-    folder = sys.argv[1]
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    folder, dtype = sys.argv[1], getattr(torch, sys.argv[2] if len(sys.argv) > 2 else "float32")
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for line in sys.stdin:
         print(json.dumps(answer(model, tokenizer, json.loads(line))), flush=True)

@@ -1,7 +1,8 @@
 """SPU's ABY3, three parties over its own links on loopback: `peer_spu.py FOLDER`, by a Python that has spu and jax.
 
 A question is `{"work", "number"}` (see `make_works`); the answer tells `seconds` of the slowest party from shared
-input to shared result (sharing and opening are left out, to the peer's advantage) and the largest `error` against float64.
+input to shared result; sharing and opening are
+left out, to the peer's advantage. `error` is the largest against float64.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-os.environ.update(
-    JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-)
+os.environ.update(JAX_PLATFORMS="cpu", XLA_FLAGS="--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import spu.api  # noqa: E402
-import spu.libspu  # noqa: E402
-import spu.utils.frontend  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+import spu.api
+import spu.libspu
+import spu.utils.frontend
 
 PARTIES = 3
 MASKED = -16.0
