@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
-from unfed.plugins import Answer, Event, Failed, Finished, Query, Token, UnfedError
+from unfed.plugins import Answer, Emulation, Event, Failed, Finished, Plan, Query, Token, UnfedError
+from unfed.plugins.backend import Models
 
 TIMEOUT = 300.0
 
@@ -24,6 +25,19 @@ async def one_launcher(folder: Path) -> AsyncIterator[LocalLauncher]:
         yield launcher
     finally:
         await launcher.close()
+
+
+@asynccontextmanager
+async def running(
+    launcher: LocalLauncher, folder: Path, name: str, plan: Plan, models: Models, link: Emulation | None = None
+) -> AsyncIterator[Fleet]:
+    """A fleet of this plan, from its start to its end."""
+    fleet = Fleet(name, name, plan, models, launcher=launcher, logs=folder / "logs", link=link)
+    await fleet.start()
+    try:
+        yield fleet
+    finally:
+        await fleet.stop()
 
 
 async def tokens_of(fleet: Fleet, query: Query) -> tuple[list[Token], Answer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,5 +69,5 @@ def token_seconds(events: Sequence[Event]) -> dict[str, float]:
     ]
     if len(at) < 2 or len(ahead) != len(at):
         raise ValueError(f"{len(at)} tokens and {len(ahead)} offline phases cannot be told apart")
-    online = [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+    online = [later - earlier for earlier, later in pairwise(at)]
     return {"online": statistics.median(online), "offline": statistics.median(ahead[1:])}

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.fleets import asking
+from bench.fleets import asking, running
 
-from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
 from unfed.plugins import Claim, Emulation, Link, Party, Plan
@@ -39,24 +38,13 @@ def plan(folder: Path, works: list[str]) -> Plan:
 @asynccontextmanager
 async def engine(launcher: LocalLauncher, folder: Path, works: list[str], delay: float = 0.0) -> AsyncIterator[Ask]:
     """A fleet for these computations, every link of which delays by so many seconds one way."""
-    made, models = plan(folder, works), {"model": read_card(folder / "block")}
-    fleet = Fleet(
-        f"engine-{delay:g}",
-        "engine",
-        made,
-        models,
-        launcher=launcher,
-        logs=folder / "logs",
-        link=Emulation(delay=delay),
-    )
+    models = {"model": read_card(folder / "block")}
+    link = Emulation(delay=delay)
+    async with running(launcher, folder, f"engine-{delay:g}", plan(folder, works), models, link) as fleet:
 
-    async def ask(question: dict[str, Any]) -> dict[str, Any]:
-        answer = await asking(fleet, secrets.token_hex(6), json.dumps(question))
-        told: dict[str, Any] = json.loads(answer.text)
-        return told
+        async def ask(question: dict[str, Any]) -> dict[str, Any]:
+            answer = await asking(fleet, secrets.token_hex(6), json.dumps(question))
+            told: dict[str, Any] = json.loads(answer.text)
+            return told
 
-    await fleet.start()
-    try:
         yield ask
-    finally:
-        await fleet.stop()

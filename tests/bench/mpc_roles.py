@@ -1,8 +1,8 @@
 """Two nodes, a dealer and a client that measures: any `mpc_works.Work` on our engine, over the project's own links.
 
 The prompt is JSON: `work` and the `number` of its input. The answer is JSON: seconds `offline` and `online` on the
-client's clock; of these, seconds of the dealer's `deal` and of the slower node's `fetch`, `expand` and `compute`; the largest
-`error` against float64; `rounds`, `sent` and `material` in bytes for one node.
+client's clock; of these, those of the dealer's `deal` and of the slower node's `fetch`, `expand` and `compute`; the
+largest `error` against float64; `rounds`, `sent` and `material` in bytes for one node.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.fleets import one_launcher, tokens_of
+from bench.fleets import one_launcher, running, tokens_of
 from bench.measure import Bar, Rounds, Turn
 from bench.peers import HERE, Peer
 from bench.report import Report
@@ -47,7 +47,7 @@ async def measure(report: Report, folder: Path) -> None:
         async with AsyncExitStack() as stack:
             launcher = await stack.enter_async_context(one_launcher(folder))
             fleets = {
-                name: await stack.enter_async_context(model_fleet(launcher, folder, path, name, options))
+                name: await stack.enter_async_context(_fleet(launcher, folder, path, name, options))
                 for name, options in (("plain", {}), ("split", {"shards": SHARDS}))
             }
             peer = await Peer.start("peer_generate.py", str(path))
@@ -140,18 +140,14 @@ def per_second(at: Sequence[float]) -> float:
 
 
 @asynccontextmanager
-async def model_fleet(
+async def _fleet(
     launcher: LocalLauncher, folder: Path, model: Path, name: str, options: dict[str, Any]
 ) -> AsyncIterator[Fleet]:
     backend = PluginHost().backend(name)
     models = {"model": read_card(model)}
     plan = backend().plan(models, read_options(name, backend.Options, options))
-    fleet = Fleet(name, name, plan, models, launcher=launcher, logs=folder / "logs")
-    await fleet.start()
-    try:
+    async with running(launcher, folder, name, plan, models) as fleet:
         yield fleet
-    finally:
-        await fleet.stop()
 
 
 async def _random(folder: Path) -> Path:

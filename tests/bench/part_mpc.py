@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from bench.fleets import one_launcher
+from bench.fleets import one_launcher, running
 from bench.measure import Bar, Rounds, Turn
 from bench.mpc_decode import Decoding
 from bench.mpc_fleets import Ask, engine
-from bench.part_decode import demo, model_fleet
+from bench.part_decode import demo
 from bench.peers import HERE, Peer
 from bench.report import Report
 from bench.spu_home import python
 
+from unfed.backends.mpc.backend import Mpc
 from unfed.console.fleet.process import LocalLauncher
+from unfed.console.runner.models import read_card
 
 DELAY = 0.020
 """Seconds one way on every link of the row at 40 ms."""
@@ -78,7 +80,7 @@ DECODE = Contest(
         Told("demo model, a decode token, online", "online", "crypten", 40),
         Told("demo model, a decode token, offline + online", "whole", "crypten", 10),
     ),
-    runs=4,
+    runs=3,
     notes={"peer": "the program of the backend mpc-crypten with its shared cache, which errs less than CrypTen's own"},
 )
 SLOW = Contest(
@@ -158,7 +160,7 @@ def _turn(ask: Ask, contest: Contest, name: str, told: list[dict[str, Any]]) -> 
 
 
 def figures(answer: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by what they count: a peer tells of `seconds`, we of `online` and, where there is one, an `offline` part."""
+    """Seconds by what they count: a peer tells of `seconds`, we of `online` and perhaps of an `offline` part."""
     if "seconds" in answer:
         return {"whole": answer["seconds"]}
     return {"online": answer["online"], "whole": answer["online"] + answer.get("offline", 0.0)}
@@ -210,7 +212,9 @@ async def _crypten(stack: AsyncExitStack, folder: Path, delay: float) -> Peer:
 
 async def _decode(report: Report, launcher: LocalLauncher, folder: Path, crypten: Peer) -> None:
     async with AsyncExitStack() as stack:
-        fleet = await stack.enter_async_context(model_fleet(launcher, folder, folder / "demo", "mpc", {}))
+        models = {"model": read_card(folder / "demo")}
+        plan = Mpc().plan(models, Mpc.Options())
+        fleet = await stack.enter_async_context(running(launcher, folder, "mpc", plan, models))
         exact = await Peer.start("peer_generate.py", str(folder / "demo"), "float64")
         stack.push_async_callback(exact.stop)
         decoding = Decoding(fleet, crypten, exact, folder)
