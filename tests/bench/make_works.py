@@ -29,13 +29,18 @@ VOCAB, WIDTH = 50257, 768
 
 
 def main(folder: Path) -> None:
+    store(folder)
+    random = np.random.default_rng(1)
+    np.save(folder / "table.npy", random.standard_normal((VOCAB, WIDTH), np.float32))
+    np.savez(folder / "embedding.npz", ids=random.integers(0, VOCAB, (INPUTS, TOKENS)))
+
+
+def store(folder: Path) -> None:
+    """All but the table and its ids."""
     logging.disable_progress_bar()
     torch.manual_seed(0)
     np.savez(folder / "mlp.npz", **mlp(np.random.default_rng(0)))
     np.savez(folder / "block.npz", **block(folder))
-    random = np.random.default_rng(1)
-    np.save(folder / "table.npy", random.standard_normal((VOCAB, WIDTH), np.float32))
-    np.savez(folder / "embedding.npz", ids=random.integers(0, VOCAB, (INPUTS, TOKENS)))
 
 
 def mlp(random: np.random.Generator) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from unfed.console.runner.models import read_card
 DELAY = 0.020
 """Seconds one way on every link of the row at 40 ms."""
 BUILD = HERE.parents[1] / "build"
+WRONG = 0.05
+"""Results this far off are no results, whoever's they are."""
 AGAINST = {"crypten": "CrypTen, TTP", "spu": "SPU, ABY3"}
 OURS = ("deal", "fetch", "expand", "compute")
 """Seconds that our parties tell of themselves."""
@@ -151,6 +153,8 @@ def _turn(ask: Ask, contest: Contest, name: str, told: list[dict[str, Any]]) -> 
         taken = []
         for trip in range(contest.trips):
             answer = await ask({"work": contest.work, "number": abs(number) * contest.trips + trip})
+            if not answer["error"] <= WRONG:
+                raise RuntimeError(f"{name} is off by {answer['error']:.2g} in {contest.work}: its time says nothing")
             taken.append(figures(answer))
             if number >= 0:
                 told.append(answer)
