@@ -1,16 +1,24 @@
-"""What `make_works` stores, as programs over CrypTen's tensors with its own functions and settings."""
+"""What `make_works` stores, as programs over CrypTen's tensors."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from unfed.backends.common.folded import fold
+from unfed.backends.mpc_crypten.functions import Crypten
 from unfed.backends.mpc_crypten.library import communicators, crypten
+from unfed.backends.mpc_crypten.ranges import watch
+from unfed.backends.mpc_crypten.transformer import Transformer
+from unfed.console.party.model import OpenModel
+from unfed.console.runner.models import read_card
+from unfed.plugins import OpenedModel
 
 FRACTION = 16
 """Bits of the fraction, CrypTen's own choice."""
@@ -20,37 +28,46 @@ MASKED = -16.0
 Arrays = dict[str, torch.Tensor]
 
 
-def mlp(x: Any, w: Arrays) -> Any:
+class Stock:
+    """CrypTen's own functions under its own settings, as a transformer needs them."""
+
+    def normalise(self, x: Any, epsilon: float, site: int) -> Any:
+        return x * (x.square().mean(-1, keepdim=True) + epsilon).inv_sqrt()
+
+    def softmax(self, scores: Any, seen: torch.Tensor) -> Any:
+        return (scores + (1 - seen) * MASKED).softmax(-1)
+
+    def activate(self, x: Any, name: str) -> Any:
+        return x * x.sigmoid()
+
+
+def mlp(x: Any, w: Arrays, functions: Any) -> Any:
     return (x.matmul(w["w1"]) + w["b1"]).relu().matmul(w["w2"]) + w["b2"]
 
 
-def block(x: Any, w: Arrays) -> Any:
+def block(x: Any, w: Arrays, functions: Any) -> Any:
     tokens, hidden = x.shape
-    heads = int(w["heads"])
-    joined = _normed(x, w).matmul(w["qkv"]) + w["qkv_bias"]
+    heads, epsilon = int(w["heads"]), float(w["epsilon"])
+    joined = functions.normalise(x, epsilon, 0).matmul(w["qkv"]) + w["qkv_bias"]
     queries, keys, values = (
         joined[:, start : start + hidden].reshape(tokens, heads, hidden // heads).transpose(0, 1)
         for start in range(0, 3 * hidden, hidden)
     )
-    ahead = torch.full((tokens, tokens), MASKED).triu(1)
-    weighed = (queries.matmul(keys.transpose(1, 2)) + ahead).softmax(-1).matmul(values)
+    seen = torch.ones(heads, tokens, tokens, dtype=torch.int64).tril()
+    weighed = functions.softmax(queries.matmul(keys.transpose(1, 2)), seen).matmul(values)
     x = x + weighed.transpose(0, 1).reshape(tokens, hidden).matmul(w["out"]) + w["out_bias"]
-    up = _normed(x, w).matmul(w["up"]) + w["up_bias"]
-    return x + (up * up.sigmoid()).matmul(w["down"]) + w["down_bias"]
+    up = functions.normalise(x, epsilon, 1).matmul(w["up"]) + w["up_bias"]
+    return x + functions.activate(up, "silu").matmul(w["down"]) + w["down_bias"]
 
 
-def _normed(x: Any, w: Arrays) -> Any:
-    return x * (x.square().mean(-1, keepdim=True) + float(w["epsilon"])).inv_sqrt()
-
-
-def embedding(x: Any, w: Arrays) -> Any:
+def embedding(x: Any, w: Arrays, functions: Any) -> Any:
     """One-hot rows, shared as whole numbers, by a table that is in fixed point already: nothing is encoded or cut."""
     rows = x.matmul(w["table"])
     rows.encoder = crypten.encoder.FixedPointEncoder(FRACTION)
     return rows
 
 
-WORKS: dict[str, Callable[[Any, Arrays], Any]] = {"mlp": mlp, "block": block, "embedding": embedding}
+WORKS: dict[str, Callable[[Any, Arrays, Any], Any]] = {"mlp": mlp, "block": block, "embedding": embedding}
 
 
 class Works:
@@ -66,22 +83,32 @@ class Works:
         self._read: dict[str, tuple[Arrays, torch.Tensor, torch.Tensor]] = {}
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Seconds from sharing an input to its opened result, of which so many `waiting`, and the largest `error`."""
+        """Seconds from sharing an input to its opened result, of which so many `waiting`, and the largest `error`.
+
+        With `better` in the question, the block's functions are those of the backend `mpc-crypten`.
+        """
         work, number = question["work"], question["number"]
         if work not in self._read:
             self._read[work] = self._embedding() if work == "embedding" else self._load(work)
         weights, x, wanted = self._read[work]
         place = number % len(x)
         given, fraction = x[place].float(), 0 if work == "embedding" else FRACTION
+        functions = self._better if question.get("better") else Stock()
         communicators.get().barrier()
         waited, began = self._waited(), time.perf_counter()
         shared = crypten.cryptensor(given, src=0, precision=fraction)
-        found = WORKS[work](shared, weights).get_plain_text()
+        found = WORKS[work](shared, weights, functions).get_plain_text()
         return {
             "seconds": time.perf_counter() - began,
             "waiting": self._waited() - waited,
             "error": float((found.double() - wanted[place]).abs().max()),
         }
+
+    @cached_property
+    def _better(self) -> Crypten:
+        card = read_card(self._folder / "block")
+        transformer = Transformer(fold(OpenModel("peer", OpenedModel(card, ("all",)))))
+        return Crypten(watch(transformer, card.vocab, card.context))
 
     def _load(self, work: str) -> tuple[Arrays, torch.Tensor, torch.Tensor]:
         """Public weights float32, inputs and wanted results float64."""

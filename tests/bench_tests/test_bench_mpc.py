@@ -61,10 +61,10 @@ async def test_rows_hold_both_errors_and_leave_out_the_peer_that_is_not_there(tm
 
     async def ours(question):
         asked.append(question)
-        return {"offline": 0.002, "online": 0.001, "error": 0.5 if len(asked) == 5 else 0.1, "deal": 0.001}
+        return {"offline": 0.002, "online": 0.001, "error": 0.005 if len(asked) == 5 else 0.001, "deal": 0.001}
 
     async def theirs(question):
-        return {"seconds": 0.03, "waiting": 0.01, "error": 0.7}
+        return {"seconds": 0.03, "waiting": 0.01, "error": 0.007}
 
     report = Report(tmp_path / "b.json", ["mpc"])
     rows = (
@@ -77,7 +77,7 @@ async def test_rows_hold_both_errors_and_leave_out_the_peer_that_is_not_there(tm
     assert (whole.name, whole.against, whole.unit, whole.met) == ("mpc: whole", "CrypTen, TTP", "ms", True)
     assert (whole.ours, whole.peer, whole.ratio) == pytest.approx((3.0, 30.0, 10.0))
     assert (online.ours, online.ratio, online.met) == (pytest.approx(1.0), pytest.approx(30.0), False)
-    assert (whole.max_error, whole.notes["peer_max_error"]) == (0.5, 0.7)
+    assert (whole.max_error, whole.notes["peer_max_error"]) == (0.005, 0.007)
     assert whole.notes["peer_less_waiting_for_triples_ms"] == pytest.approx(20.0)
     assert [each["number"] for each in asked[2:]] == [0, 1, 2, 3, 4, 5]  # the first two were a warm-up
 
