@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import statistics
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from bench.fleets import one_launcher, running
-from bench.measure import Bar, Rounds, Turn
+from bench.mpc_contest import AGAINST, Contest, Told, contend
 from bench.mpc_decode import Decoding
 from bench.mpc_fleets import Ask, engine
 from bench.part_decode import demo
@@ -32,38 +29,6 @@ from unfed.console.runner.models import read_card
 DELAY = 0.020
 """Seconds one way on every link of the row at 40 ms."""
 BUILD = HERE.parents[1] / "build"
-WRONG = 0.05
-"""Results this far off are no results, whoever's they are."""
-AGAINST = {"crypten": "CrypTen, TTP", "better": "CrypTen, TTP, functions of mpc-crypten", "spu": "SPU, ABY3"}
-OURS = ("deal", "fetch", "expand", "compute")
-"""Seconds that our parties tell of themselves."""
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A row: our figure (`whole` is offline and online) against a peer, and the least ratio where there is one."""
-
-    title: str
-    figure: str
-    peer: str
-    bar: float | None = None
-
-
-class Contest(msgspec.Struct, frozen=True):
-    """One computation, and the rows that come of it.
-
-    Attributes:
-        trips: questions in a turn, of which the median counts.
-        notes: what a reader has to know beside the figures.
-    """
-
-    work: str
-    rows: tuple[Told, ...]
-    runs: int
-    trips: int = 1
-    warmup: int = 1
-    notes: Mapping[str, str] = {}
-
-
 _MLP, _BLOCK = "MLP 784-128-10, offline + online", "transformer block d128 seq16, offline + online"
 QUICK = (
     Contest("mlp", (Told(_MLP, "whole", "crypten", 25), Told(_MLP, "whole", "spu", 6)), runs=12, trips=5),
@@ -125,78 +90,6 @@ async def measure(report: Report, folder: Path) -> None:
         if have_crypten:
             async with AsyncExitStack() as delayed, engine(launcher, folder, [SLOW.work], DELAY) as ours:
                 await contend(report, SLOW, {"ours": ours, "crypten": (await _crypten(delayed, folder, DELAY)).ask})
-
-
-async def contend(report: Report, contest: Contest, asks: Mapping[str, Ask]) -> None:
-    """Rows of one computation, against those peers that there are."""
-    rows = [row for row in contest.rows if row.peer in asks]
-    told: dict[str, list[dict[str, Any]]] = {name: [] for name in dict.fromkeys(["ours", *(row.peer for row in rows)])}
-    rounds = Rounds(*told)
-    turns = {name: _turn(asks[name], contest, name, told[name]) for name in told}
-    try:
-        if rows:
-            await rounds.take(turns, runs=contest.runs, warmup=contest.warmup)
-    finally:
-        if rounds.taken:
-            for row in rows:
-                report.add(
-                    rounds.row(
-                        f"ours {row.figure}",
-                        f"{row.peer} whole",
-                        name=f"mpc: {row.title}",
-                        against=AGAINST[row.peer],
-                        unit="ms",
-                        bars=[] if row.bar is None else [Bar("ratio", row.bar)],
-                        max_error=worst(told["ours"]),
-                        notes=_notes(told["ours"], told[row.peer]) | {"trips": contest.trips, **contest.notes},
-                    )
-                )
-
-
-def _turn(ask: Ask, contest: Contest, name: str, told: list[dict[str, Any]]) -> Turn:
-    async def turn(number: int) -> dict[str, float]:
-        taken = []
-        for trip in range(contest.trips):
-            answer = await ask({"work": contest.work, "number": abs(number) * contest.trips + trip})
-            if not answer["error"] <= WRONG:
-                raise RuntimeError(f"{name} is off by {answer['error']:.2g} in {contest.work}: its time says nothing")
-            taken.append(figures(answer))
-            if number >= 0:
-                told.append(answer)
-        return {f"{name} {each}": 1e3 * statistics.median(figure[each] for figure in taken) for each in taken[0]}
-
-    return turn
-
-
-def figures(answer: Mapping[str, float]) -> dict[str, float]:
-    """Seconds by what they count: a peer tells of `seconds`, we of `online` and perhaps of an `offline` part."""
-    if "seconds" in answer:
-        return {"whole": answer["seconds"]}
-    return {"online": answer["online"], "whole": answer["online"] + answer.get("offline", 0.0)}
-
-
-def worst(answers: Sequence[Mapping[str, float]]) -> float:
-    return max(answer["error"] for answer in answers)
-
-
-def _notes(ours: Sequence[Mapping[str, float]], peer: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Both errors side by side, and medians of what either told beside its time."""
-
-    def middle(answers: Sequence[Mapping[str, float]], name: str) -> float:
-        return statistics.median(answer[name] for answer in answers)
-
-    notes: dict[str, Any] = {"max_error": worst(ours), "peer_max_error": worst(peer), "weights": "public"}
-    for name in ("offline", "online", *OURS):
-        if name in ours[0]:
-            notes[f"{name}_ms"] = 1e3 * middle(ours, name)
-    for name in ("rounds", "sent", "material"):
-        if name in ours[0]:
-            notes[name] = middle(ours, name)
-    if "waiting" in peer[0]:
-        notes["peer_less_waiting_for_triples_ms"] = 1e3 * statistics.median(
-            answer["seconds"] - answer["waiting"] for answer in peer
-        )
-    return notes
 
 
 async def _made(folder: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from bench import make_works, spu_home
 from bench.late import Late
+from bench.mpc_contest import Contest, Told, contend, figures
 from bench.mpc_decode import token_seconds
 from bench.mpc_works import Block, Mlp, arrays
-from bench.part_mpc import Contest, Told, contend, figures
 from bench.peers import Peer
 from bench.report import Report, table
 from machine import run
