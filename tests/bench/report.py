@@ -15,12 +15,24 @@ import msgspec
 import psutil
 from bench.measure import Row
 
-LIBRARIES = ("unfed-console", "torch", "transformers", "uvloop", "msgspec", "grpcio", "textual", "psutil")
+LIBRARIES = (
+    "unfed-console",
+    "torch",
+    "transformers",
+    "numba",
+    "crypten",
+    "uvloop",
+    "msgspec",
+    "grpcio",
+    "textual",
+    "psutil",
+)
 
 ABOUT = (
     "ours and peer are medians over the runs; ratio is the median of each run's own ratio and says how many times "
     "better (faster, smaller) ours was; contestants took turns in alternating order; max_error is the largest "
-    "difference of two logits up to and including the first differing token, null where no logits are compared"
+    "difference of two logits up to and including the first differing token, in mpc that of our result from float64 "
+    "(the peer's stands in the notes), null where nothing is compared"
 )
 
 
