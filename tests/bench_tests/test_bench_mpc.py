@@ -82,20 +82,27 @@ async def test_rows_hold_both_errors_and_leave_out_the_peer_that_is_not_there(tm
     assert [each["number"] for each in asked[2:]] == [0, 1, 2, 3, 4, 5]  # the first two were a warm-up
 
 
-@pytest.mark.parametrize("error", [0.06, float("nan")])
-async def test_a_wrong_result_has_no_time(tmp_path, error):
+@pytest.mark.parametrize(("wrong", "error"), [(1, 1.0), (3, 1.0), (5, float("nan"))])
+async def test_results_that_are_mostly_wrong_have_no_time(tmp_path, wrong, error):
+    asked = []
+
     async def ours(question):
         return {"online": 0.001, "error": 0.01}
 
     async def theirs(question):
-        return {"seconds": 0.03, "error": error}
+        asked.append(question)
+        return {"seconds": 0.03, "error": 0.005 if len(asked) - 1 > wrong else error}  # the first is a warm-up
 
     report = Report(tmp_path / "b.json", ["mpc"])
-    with pytest.raises(RuntimeError, match="crypten is off by"):
-        await contend(
-            report, Contest("work", (Told("a", "online", "crypten", 5),), runs=3), {"ours": ours, "crypten": theirs}
-        )
-    assert report.rows == []
+    contest = Contest("work", (Told("a", "online", "crypten", 5),), runs=5)
+    if wrong < 3:
+        await contend(report, contest, {"ours": ours, "crypten": theirs})
+        notes = report.rows[0].notes
+        assert (notes["wrong_of_peer"], notes["wrong_of_ours"], notes["peer_max_error"]) == (wrong, 0, error)
+    else:
+        with pytest.raises(RuntimeError, match="crypten is off by"):
+            await contend(report, contest, {"ours": ours, "crypten": theirs})
+        assert report.rows == []
 
 
 def test_a_peer_that_cannot_run_is_said_in_table_and_document(tmp_path):
