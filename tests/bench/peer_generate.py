@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.streamers import BaseStreamer
+from transformers.utils import logging
 
 
 class Clock(BaseStreamer):
@@ -30,6 +31,7 @@ class Clock(BaseStreamer):
 
 
 def main() -> None:
+    logging.disable_progress_bar()
     torch.set_num_threads(1)
     folder, dtype = sys.argv[1], getattr(torch, sys.argv[2] if len(sys.argv) > 2 else "float32")
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype).eval()

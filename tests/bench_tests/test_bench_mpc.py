@@ -98,11 +98,25 @@ async def test_results_that_are_mostly_wrong_have_no_time(tmp_path, wrong, error
     if wrong < 3:
         await contend(report, contest, {"ours": ours, "crypten": theirs})
         notes = report.rows[0].notes
-        assert (notes["wrong_of_peer"], notes["wrong_of_ours"], notes["peer_max_error"]) == (wrong, 0, error)
+        assert (notes["wrong_of_peer"], notes["peer_max_error"]) == (wrong, error)
     else:
         with pytest.raises(RuntimeError, match="crypten is off by"):
             await contend(report, contest, {"ours": ours, "crypten": theirs})
         assert report.rows == []
+
+
+async def test_one_wrong_result_of_ours_is_one_too_many(tmp_path):
+    async def ours(question):
+        return {"online": 0.001, "error": 0.06 if question["number"] == 2 else 0.01}
+
+    async def theirs(question):
+        return {"seconds": 0.03, "error": 0.01}
+
+    report = Report(tmp_path / "b.json", ["mpc"])
+    contest = Contest("work", (Told("a", "online", "crypten", 5),), runs=5)
+    with pytest.raises(RuntimeError, match="ours is off by 0.06 in work, 1 times of 5"):
+        await contend(report, contest, {"ours": ours, "crypten": theirs})
+    assert report.rows == []
 
 
 def test_a_peer_that_cannot_run_is_said_in_table_and_document(tmp_path):
