@@ -18,9 +18,9 @@ class Misshapen(Node):
 
     @serve
     async def step(self, sender: str, *, start: int, onehot: torch.Tensor) -> torch.Tensor:
-        session = self._sessions[self.ctx.query]
-        await self._work(lambda: session._to_peer.exchange(opened=torch.zeros(3, dtype=torch.int64)))
-        await self._work(session._to_peer.recv)  # nothing comes: the peer has seen that it does not fit
+        (channel,) = self._open[self.ctx.query]._channels
+        await self._work(lambda: channel.exchange(opened=torch.zeros(3, dtype=torch.int64)))
+        await self._work(channel.recv)  # nothing comes: the peer has seen that it does not fit
         raise AssertionError("the peer goes on with what does not fit")
 
 
@@ -45,8 +45,8 @@ class Greedy(Node):
 class Babbling(Node):
     """Asks the dealer for what it does not deal."""
 
-    def _open(self, purpose: str, seed: object) -> Session:
-        session = super()._open(purpose, seed)
+    def _meet(self, query: Any, purpose: str, seed: object) -> Session:
+        session = super()._meet(query, purpose, seed)
         assert session._to_dealer is not None
         session._to_dealer.send(requests=[["wraps", [[4]], ""]])
         return session
