@@ -12,13 +12,24 @@ from typing import NamedTuple
 
 import torch
 
-from unfed.plugins import Model, ModelCard
+from unfed.plugins import Model, ModelCard, UnfedError
 
 from .families import family_of
 from .weights import tensor_name
 
 Turn = Callable[[int, int], tuple[torch.Tensor, torch.Tensor]]
 """(start, tokens) ↦ cosines and sines [tokens, width] of the rotary positions."""
+
+
+USUAL = {
+    "use_sliding_window": False,
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
+"""Settings that change the forward pass, at the values that these weights are for."""
+LENGTHS = ("dynamic", "longrope")
+"""Kinds of rotary positions that depend on how long the whole sequence is."""
 
 
 class Linear(NamedTuple):
@@ -67,9 +78,15 @@ def fold(model: Model) -> Folded:
     """The weights of a model of a family that can be taken apart, in float64.
 
     Raises:
-        UnfedError: another family, or weights that do not fit.
+        UnfedError: another family, a variant of one whose forward pass is another, or weights that do not fit.
     """
     family_of(model.card)
+    config = model.card.config
+    if told := [f"{name} = {config[name]!r}" for name, usual in USUAL.items() if config.get(name, usual) != usual]:
+        raise UnfedError(f"{model.card.name} has {', '.join(told)}, which is not supported")
+    rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if (kind := rotary.get("rope_type") or rotary.get("type") or "default") in LENGTHS:
+        raise UnfedError(f"{model.card.name} has rotary positions of the kind {kind!r}, which is not supported")
     return _gpt2(model) if model.card.family == "gpt2" else _llama(model)
 
 

@@ -15,9 +15,7 @@ from ..common.sampling import Sampler
 from ..common.text import Text
 from ..mpc.engine import ring
 from .backend import NODES
-
-PRECISION = 16
-"""Fractional bits of CrypTen's fixed point."""
+from .transformer import PRECISION
 
 
 class Client(ClientRole):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from unfed.plugins import Role, UnfedError, serve
+from unfed.plugins import Channel, Role, UnfedError, serve
 
 from ..common.folded import fold
 from ..common.sessions import Sessions
@@ -36,22 +36,22 @@ class Node(Role):
         else:
             self._ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
         self._functions = Crypten(self._ranges)
-        self._sessions: dict[str, Session] = {}
+        self._open: dict[str, _Query] = {}
         self._caches = Sessions(Cache, card.context)
         self._prepared: dict[str, tuple[int, int]] = {}
         self._worker = ThreadPoolExecutor(1, "crypten")  # CrypTen computes in one thread, a step at a time
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
 
     async def stop(self) -> None:
-        for session in self._sessions.values():
-            session.close()
+        for query in self._open.values():
+            query.close()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def forget(self, query: str) -> None:
         self._caches.forget(query)
         self._prepared.pop(query, None)
-        if (session := self._sessions.pop(query, None)) is not None:
-            session.close()
+        if (found := self._open.pop(query, None)) is not None:
+            found.close()
 
     @serve
     async def ranges(self, sender: str) -> list[Any]:
@@ -67,23 +67,25 @@ class Node(Role):
     async def begin(self, sender: str) -> None:
         """Open the query's channels and agree on seeds with the other node and the dealer."""
         self._client_only(sender)
-        if self.ctx.query in self._sessions:
+        if self.ctx.query in self._open:
             raise UnfedError(f"{sender} began a query twice", kind="protocol", party=sender)
+        query = self._open[self.ctx.query] = _Query()
         seed = await self.ctx.call(DEALER, "seed")
         if self._rank == 0:
             await self.ctx.send(DEALER, "deal")
-        self._sessions[self.ctx.query] = await asyncio.to_thread(self._open, f"crypten {self.ctx.query}", seed)
+        query.session = await asyncio.to_thread(self._meet, query, f"crypten {self.ctx.query}", seed)
 
-    def _open(self, purpose: str, seed: object) -> Session:
-        to_dealer = self.ctx.channel(DEALER, purpose) if self._rank == 0 else None
-        return Session(self._rank, self._peer, DEALER, seed, self.ctx.channel(self._peer, purpose), to_dealer)
+    def _meet(self, query: _Query, purpose: str, seed: object) -> Session:
+        to_dealer = query.own(self.ctx.channel(DEALER, purpose)) if self._rank == 0 else None
+        to_peer = query.own(self.ctx.channel(self._peer, purpose))
+        return Session(self._rank, self._peer, DEALER, seed, to_peer, to_dealer)
 
     @serve
     async def prepare(self, sender: str, *, start: int, tokens: int) -> None:
         """At the first rank: have the dealer make what a step over `tokens` tokens after `start` others uses up."""
         self._client_only(sender)
         session = self._session(sender)
-        if self._rank or not 0 < tokens <= self._room(start):
+        if self._rank or start < 0 or not 0 < tokens <= self._room(start):
             raise UnfedError(f"{sender} prepares a step that cannot be", kind="protocol", party=sender)
         self._prepared[self.ctx.query] = start, tokens
         await self._work(lambda: session.prepare(requests_of(self._transformer, self._functions, start, tokens)))
@@ -111,12 +113,32 @@ class Node(Role):
         return context - start if context else 1 << 20
 
     def _session(self, sender: str) -> Session:
-        if (session := self._sessions.get(self.ctx.query)) is None:
-            raise UnfedError(
-                f"{sender} asks for a step of a query that it did not begin", kind="protocol", party=sender
-            )
-        return session
+        query = self._open.get(self.ctx.query)
+        if query is None or query.session is None:
+            raise UnfedError(f"{sender} runs a query that it did not begin", kind="protocol", party=sender)
+        return query.session
 
     def _client_only(self, sender: str) -> None:
         if sender != "client":
             raise UnfedError(f"{sender} asked for what only the client may", kind="protocol", party=sender)
+
+
+class _Query:
+    """What a query has open. It may end while its channels are still being opened, in another thread."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self._channels: list[Channel] = []
+        self._closed = False
+
+    def own(self, channel: Channel) -> Channel:
+        self._channels.append(channel)
+        if self._closed:
+            channel.close()
+        return channel
+
+    def close(self) -> None:
+        """End its channels; a thread that waits in one is woken with an error."""
+        self._closed = True
+        for channel in self._channels:
+            channel.close()

@@ -56,7 +56,7 @@ class Session:
         rank: 0 or 1.
         peer, dealer: names of the other parties.
         dealt: the seed that the dealer gave this rank.
-        to_peer: open channel, which is the session's from now on, as is `to_dealer`, which the first rank alone has.
+        to_peer: an open channel, as is `to_dealer`, which the first rank alone has.
     Raises:
         UnfedError: another party is lost, or gave no seed.
     """
@@ -64,7 +64,7 @@ class Session:
     def __init__(
         self, rank: int, peer: str, dealer: str, dealt: object, to_peer: Channel, to_dealer: Channel | None
     ) -> None:
-        self._dealer, self._to_dealer, self._to_peer = dealer, to_dealer, to_peer
+        self._dealer, self._to_dealer = dealer, to_dealer
         self._dealt = Dealt(Generator(seed(dealt, dealer)))
         mine = secrets.token_bytes(ring.SEED)
         theirs = seed(to_peer.exchange(PATIENCE, seed=mine).get("seed"), peer)
@@ -83,12 +83,6 @@ class Session:
         if self._dealt.left:
             raise RuntimeError("the program asked the dealer for less than when it was rehearsed")
         return result
-
-    def close(self) -> None:
-        """End it; a thread that waits in it is woken with an error."""
-        self._to_peer.close()
-        if self._to_dealer is not None:
-            self._to_dealer.close()
 
 
 def seed(found: object, sender: str) -> bytes:

@@ -15,6 +15,7 @@ import torch
 from unfed.plugins import UnfedError
 
 from ..common.folded import Folded, Linear
+from .activations import ACTIVATIONS
 
 PRECISION = 16
 """Fractional bits, CrypTen's default. More would make its truncation, which errs at random, err too often."""
@@ -73,10 +74,15 @@ class Transformer:
     """One model under `functions`.
 
     Raises:
-        UnfedError: weights too large for fixed point.
+        UnfedError: weights too large for fixed point, or an activation function that is not known.
     """
 
     def __init__(self, weights: Folded) -> None:
+        if weights.activation not in ACTIVATIONS:
+            known = ", ".join(ACTIVATIONS)
+            raise UnfedError(
+                f"the activation {weights.activation!r} is not supported", hint=f"mpc-crypten knows {known}"
+            )
         self.weights = weights
         self._table = fixed(weights.table)
         self._positions = None if weights.positions is None else fixed(weights.positions)

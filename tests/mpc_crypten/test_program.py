@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import torch
 from random_models import save_gpt2, save_llama, save_qwen2
@@ -94,6 +95,22 @@ def test_a_token_costs_one_tokens_work() -> None:
     _, after = run(program(made), onehot[:24], onehot[24:])
     opened = before[0].bytes, after[0].bytes - before[0].bytes
     assert 0 < opened[1] < opened[0] / 10
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("use_sliding_window", True, "use_sliding_window"),
+        ("scale_attn_by_inverse_layer_idx", True, "scale_attn_by_inverse_layer_idx"),
+        ("rope_scaling", {"type": "dynamic"}, "'dynamic'"),
+        ("hidden_act", "relu", "'relu'"),
+    ],
+)
+def test_models_that_compute_something_else_are_refused(setting: str, value: Any, told: str) -> None:
+    card = read_card(DEMO)
+    config = {**card.config, "rope_parameters": None, setting: value}
+    with pytest.raises(UnfedError, match=told):
+        Transformer(fold(OpenModel("c", OpenedModel(msgspec.structs.replace(card, config=config), ("all",)))))
 
 
 @pytest.mark.parametrize("value", [200.0, float("nan")])

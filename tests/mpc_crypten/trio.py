@@ -49,7 +49,10 @@ def pipe() -> tuple[Pipe, Pipe]:
 
 
 def run(program: Callable[..., Any], *inputs: torch.Tensor) -> tuple[list[Any], list[Pipe]]:
-    """Both ranks' results of `program(*shares)` on uniform shares of the inputs, their channels to each other and the first one's to the dealer."""
+    """Both ranks' results of `program(*shares)`, and the channels: of both to each other, of the first to the dealer.
+
+    Shares of the inputs are uniform.
+    """
     install()
     peers, dealer, server = pipe(), pipe(), Server()
     shares = [share(each) for each in inputs]
