@@ -114,7 +114,7 @@ async def test_one_wrong_result_of_ours_is_one_too_many(tmp_path):
 
     report = Report(tmp_path / "b.json", ["mpc"])
     contest = Contest("work", (Told("a", "online", "crypten", 5),), runs=5)
-    with pytest.raises(RuntimeError, match="ours is off by 0.06 in work, 1 times of 5"):
+    with pytest.raises(RuntimeError, match=r"ours is off by 0\.06 in work, 1 times of 5"):
         await contend(report, contest, {"ours": ours, "crypten": theirs})
     assert report.rows == []
 
