@@ -16,8 +16,10 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
+# CrypTen's own metadata asks for packages that it does not need: one is gone, another would have to match torch's build.
 $(VENV)/.dependencies: $(VENV)/.made pyproject.toml constraints.txt
-	$(BIN)/python .ci/requirements.py dev | $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r /dev/stdin
+	$(BIN)/python .ci/requirements.py dev crypten | $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -r /dev/stdin
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt crypten
 	touch $@
 
 $(VENV)/.code-$(FILES): $(VENV)/.dependencies

@@ -57,7 +57,9 @@ def _line(result: Result) -> str:
     simulated = "SIMULATED  " if result.mode == "simulated" else ""
     right = {True: "right  ", False: "wrong  ", None: ""}[result.utility.correct]
     told = f"{seconds(result.seconds.total):>8}  {_rate(result):>10}  {right}"
-    return f"{simulated}{told}{clean(result.answer.text.strip())}"
+    margin = result.fidelity.margin
+    differs = f"  (parts from plain at a margin of {margin:.2g})" if margin is not None else ""
+    return f"{simulated}{told}{clean(result.answer.text.strip())}{differs}"
 
 
 def _summary(record: Record) -> str:

@@ -76,6 +76,7 @@ class Fidelity(Part):
     token_agreement: float | None = None
     mean_kl: float | None = None
     max_logit_error: float | None = None
+    margin: float | None = None
     reason: str | None = None
 
 

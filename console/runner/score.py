@@ -35,7 +35,9 @@ def fidelity(answer: Sequence[Token] | None, reference: Sequence[Token] | None, 
     `token_agreement` is the fraction of positions with the same token, of the longer answer's positions (two empty
     answers agree). `mean_kl` is the mean over steps of KL(reference ‖ answer) in nats, and `max_logit_error` the
     largest absolute difference of two logits; both run up to and including the first differing token, since from
-    there on the two were asked different questions. Logits are taken as they come, before temperature.
+    there on the two were asked different questions. Logits are taken as they come, before temperature. `margin` is, at
+    that token, the reference's largest logit less its logit of the token that was taken instead: below twice the logit
+    error, rounding alone may have tipped it.
 
     Args:
         answer: every token of a whole answer, in order; None where there is none.
@@ -50,6 +52,8 @@ def fidelity(answer: Sequence[Token] | None, reference: Sequence[Token] | None, 
     longest = max(len(answer), len(reference))
     scored = Fidelity(reference=REFERENCE, token_agreement=sum(same) / longest if longest else 1.0)
     compared = same.index(False) + 1 if False in same else len(same)
+    if False in same:
+        scored.margin = _margin(answer[compared - 1].id, reference[compared - 1].logits)
     kls, errors = [], []
     for mine, theirs in zip(answer[:compared], reference[:compared], strict=True):
         if mine.logits is None or theirs.logits is None:
@@ -67,6 +71,17 @@ def fidelity(answer: Sequence[Token] | None, reference: Sequence[Token] | None, 
         return scored
     scored.mean_kl, scored.max_logit_error = math.fsum(kls) / len(kls), max(errors)
     return scored
+
+
+def _margin(token: int, logits: bytes | None) -> float | None:
+    """The largest of `logits` less that of `token`; None where there are none that could be compared."""
+    import numpy as np
+
+    if not logits or len(logits) % 4 or not 0 <= token < len(logits) // 4:
+        return None
+    values = np.frombuffer(logits, "<f4").astype(np.float64)
+    margin = float(values.max() - values[token])
+    return margin if math.isfinite(margin) else None
 
 
 def _compare(mine: bytes, theirs: bytes) -> tuple[float, float] | str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .haystack import Numbers, Placed, Seen, arrays, raw, rows_of, streams, texts
 from .needles import Needles
+from .runs import Runs
 
 CLOSE = 5e-3
 """Largest error of a recognised row, relative to its largest value: coarser than bfloat16, far finer than chance."""
@@ -61,9 +62,10 @@ def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
 
 
 def _in_messages(seen: Sequence[Seen], needles: Needles) -> Iterator[Finding]:
+    runs = Runs(needles.raw)
     for each in seen:
         for data in raw(each.entry):
-            yield from (Finding(what, each.where) for what, needle in needles.raw if needle in data)
+            yield from (Finding(what, each.where) for what in runs.within(data))
             yield from (Finding(what, each.where) for what, pattern in needles.spelled if pattern.search(data))
     for where, text in texts(seen).items():
         yield from (Finding(what, where) for what, word in needles.words if word in text)
@@ -83,6 +85,8 @@ def holds(stream: Numbers, windows: Numbers) -> bool:
     if len(stream) < width:
         return False
     last = len(stream) - width + 1
+    if not np.isin(stream[:last], windows[:, 0]).any():  # as hardly ever in what looks random: no need to try each
+        return False
     for window in windows:
         places = np.flatnonzero(stream[:last] == window[0])
         for offset in range(1, width):
@@ -179,8 +183,9 @@ def _in_opened(values: Numbers, where: str, needles: Needles) -> Iterator[Findin
     yield from _in_rows(_signed(values), where, needles)
     if values.dtype.kind in "iu":
         whole = _signed(values).astype(np.int64)
+        set_bits = int(np.bitwise_or.reduce(whole, axis=None))
         for bits in FRACTIONS:
-            if not (whole & ((1 << bits) - 1)).any():
+            if not set_bits & ((1 << bits) - 1):
                 yield from _in_streams({where: whole >> bits}, needles)
     elif np.isfinite(values).all():
         nearest = np.rint(values)

@@ -344,6 +344,13 @@ def _plan(name):
     return backend().plan({"model": CARD}, backend.Options()).check()
 
 
+def test_a_margin_is_shown_where_an_answer_parts_from_plain():
+    column = _done()
+    assert "margin" not in dict((name, value) for name, value, _ in facts.quality(column, None, False))
+    column.result.fidelity.margin = 0.0123
+    assert ("margin", "0.012", "plain") in facts.quality(column, None, False)
+
+
 def _column(name):
     plan = _plan(name)
     column = Column(variant=name, backend=name, title=ALL[name].title)

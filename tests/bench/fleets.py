@@ -8,7 +8,8 @@ from pathlib import Path
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
-from unfed.plugins import Answer, Failed, Finished, Query, Token, UnfedError
+from unfed.plugins import Answer, Emulation, Event, Failed, Finished, Plan, Query, Token, UnfedError
+from unfed.plugins.backend import Models
 
 TIMEOUT = 300.0
 
@@ -26,20 +27,33 @@ async def one_launcher(folder: Path) -> AsyncIterator[LocalLauncher]:
         await launcher.close()
 
 
+@asynccontextmanager
+async def running(
+    launcher: LocalLauncher, folder: Path, name: str, plan: Plan, models: Models, link: Emulation | None = None
+) -> AsyncIterator[Fleet]:
+    """A fleet of this plan, from its start to its end."""
+    fleet = Fleet(name, name, plan, models, launcher=launcher, logs=folder / "logs", link=link)
+    await fleet.start()
+    try:
+        yield fleet
+    finally:
+        await fleet.stop()
+
+
 async def tokens_of(fleet: Fleet, query: Query) -> tuple[list[Token], Answer]:
     """Every token of one query and its answer; the query is settled. Raises UnfedError where it fails."""
-    tokens: list[Token] = []
-    answer = None
-    async for event in fleet.ask(query, TIMEOUT):
-        if isinstance(event, Token):
-            tokens.append(event)
-        elif isinstance(event, Finished):
-            answer = event.answer
-        elif isinstance(event, Failed):
-            raise UnfedError.of(event.error)
+    events = await events_of(fleet, query)
+    assert isinstance(events[-1], Finished)
+    return [event for event in events if isinstance(event, Token)], events[-1].answer
+
+
+async def events_of(fleet: Fleet, query: Query) -> list[Event]:
+    """All that happened in one query, `Finished` last; the query is settled. Raises UnfedError where it fails."""
+    events = [event async for event in fleet.ask(query, TIMEOUT)]
     await fleet.settle(query.id)
-    assert answer is not None
-    return tokens, answer
+    if isinstance(events[-1], Failed):
+        raise UnfedError.of(events[-1].error)
+    return events
 
 
 async def asking(fleet: Fleet, identifier: str, prompt: str) -> Answer:

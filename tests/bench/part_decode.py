@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.fleets import one_launcher, tokens_of
+from bench.fleets import one_launcher, running, tokens_of
 from bench.measure import Bar, Rounds, Turn
 from bench.peers import HERE, Peer
 from bench.report import Report
@@ -42,7 +42,7 @@ MODELS = (("random Llama of 100M", 0.90, 32, 16), ("demo model", 0.5, 64, 24))
 
 
 async def measure(report: Report, folder: Path) -> None:
-    for model, (named, bar, tokens, runs) in zip((_random, _demo), MODELS, strict=True):
+    for model, (named, bar, tokens, runs) in zip((_random, demo), MODELS, strict=True):
         path = await model(folder)
         async with AsyncExitStack() as stack:
             launcher = await stack.enter_async_context(one_launcher(folder))
@@ -108,17 +108,23 @@ async def _errors(fleets: dict[str, Fleet], peer: Peer, folder: Path, tokens: in
         }
         file = folder / "logits.npy"
         told = await peer.ask({"prompt": prompt, "max_new_tokens": tokens, "logits": str(file)})
-        scores = np.load(file)
-        theirs = [
-            Token(id=each, text="", logits=row.astype("<f4").tobytes())
-            for each, row in zip(told["token_ids"], scores, strict=True)
-        ]
+        theirs = scored(told["token_ids"], np.load(file))
         for name, reference in (("plain", theirs), ("split", answers["plain"])):
-            scored = fidelity(answers[name], reference)
-            if scored.max_logit_error is None:
-                raise RuntimeError(f"{name} cannot be compared: {scored.reason}")
-            worst[name] = max(worst[name], scored.max_logit_error)
+            worst[name] = max(worst[name], logit_error(name, answers[name], reference))
     return worst
+
+
+def scored(ids: Sequence[int], logits: Any) -> list[Token]:
+    """A peer's tokens with their logits [t, vocab], as ours come."""
+    return [Token(id=each, text="", logits=row.astype("<f4").tobytes()) for each, row in zip(ids, logits, strict=True)]
+
+
+def logit_error(name: str, answer: Sequence[Token], reference: Sequence[Token]) -> float:
+    """Largest, up to and including the first token that differs. Raises RuntimeError where there is none to tell."""
+    found = fidelity(answer, reference)
+    if found.max_logit_error is None:
+        raise RuntimeError(f"{name} cannot be compared: {found.reason}")
+    return found.max_logit_error
 
 
 def _query(number: int, tokens: int, *, logits: bool = False) -> Query:
@@ -140,12 +146,8 @@ async def _fleet(
     backend = PluginHost().backend(name)
     models = {"model": read_card(model)}
     plan = backend().plan(models, read_options(name, backend.Options, options))
-    fleet = Fleet(name, name, plan, models, launcher=launcher, logs=folder / "logs")
-    await fleet.start()
-    try:
+    async with running(launcher, folder, name, plan, models) as fleet:
         yield fleet
-    finally:
-        await fleet.stop()
 
 
 async def _random(folder: Path) -> Path:
@@ -164,7 +166,7 @@ async def _random(folder: Path) -> Path:
     return path
 
 
-async def _demo(folder: Path) -> Path:
+async def demo(folder: Path) -> Path:
     """The demo model without an end token: its answers are too short to time otherwise, and cost the same a token."""
     path = folder / "demo"
     shutil.copytree(DEMO / "model", path)

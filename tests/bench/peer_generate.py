@@ -1,4 +1,4 @@
-"""`transformers`' own greedy `generate` in one process with one thread: `peer_generate.py MODEL_FOLDER`.
+"""`transformers`' own greedy `generate` in one process with one thread: `peer_generate.py MODEL_FOLDER [DTYPE]`.
 
 A question is `{"prompt", "max_new_tokens"}` and, where logits are wanted, the file to write them to.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.streamers import BaseStreamer
+from transformers.utils import logging
 
 
 class Clock(BaseStreamer):
@@ -30,9 +31,10 @@ class Clock(BaseStreamer):
 
 
 def main() -> None:
+    logging.disable_progress_bar()
     torch.set_num_threads(1)
-    folder = sys.argv[1]
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    folder, dtype = sys.argv[1], getattr(torch, sys.argv[2] if len(sys.argv) > 2 else "float32")
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for line in sys.stdin:
         print(json.dumps(answer(model, tokenizer, json.loads(line))), flush=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,9 @@ class Peer:
         self._script = script
 
     @classmethod
-    async def start(cls, script: str, *arguments: str) -> Peer:
+    async def start(cls, script: str, *arguments: str, python: str = sys.executable) -> Peer:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
+            python,
             str(HERE / script),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
@@ -44,6 +46,7 @@ class Peer:
         return json.loads(line)
 
     async def stop(self) -> None:
+        """End it, and what it started itself: they are a session of their own."""
         if self._process.returncode is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()

@@ -15,12 +15,24 @@ import msgspec
 import psutil
 from bench.measure import Row
 
-LIBRARIES = ("unfed-console", "torch", "transformers", "uvloop", "msgspec", "grpcio", "textual", "psutil")
+LIBRARIES = (
+    "unfed-console",
+    "torch",
+    "transformers",
+    "numba",
+    "crypten",
+    "uvloop",
+    "msgspec",
+    "grpcio",
+    "textual",
+    "psutil",
+)
 
 ABOUT = (
     "ours and peer are medians over the runs; ratio is the median of each run's own ratio and says how many times "
     "better (faster, smaller) ours was; contestants took turns in alternating order; max_error is the largest "
-    "difference of two logits up to and including the first differing token, null where no logits are compared"
+    "difference of two logits up to and including the first differing token, in mpc that of our result from float64 "
+    "(the peer's stands in the notes), null where nothing is compared"
 )
 
 
@@ -35,6 +47,7 @@ class Report:
     def __init__(self, out: Path, parts: Sequence[str]) -> None:
         self.rows: list[Row] = []
         self.failed: list[dict[str, str]] = []
+        self.left_out: list[dict[str, str]] = []
         self._out = out
         self._parts = list(parts)
         self._began = _now()
@@ -48,6 +61,11 @@ class Report:
     def fail(self, part: str, why: str) -> None:
         self.failed.append({"part": part, "error": why})
         self.say(f"  {part} failed: {why}")
+
+    def leave_out(self, peer: str, why: str) -> None:
+        """There will be no rows against `peer`, which this machine cannot run."""
+        self.left_out.append({"peer": peer, "why": why})
+        self.say(f"  rows against {peer} are left out: {why}")
 
     def say(self, line: str) -> None:
         """A line of progress."""
@@ -64,6 +82,7 @@ class Report:
             "machine": machine() | {"load_before": self._load},
             "versions": versions(),
             "failed": self.failed,
+            "left_out": self.left_out,
             "rows": msgspec.to_builtins(self.rows),
         }
 
@@ -82,7 +101,14 @@ class Report:
         draft.replace(self._out)
 
 
-def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: bool, warning: str = "") -> str:
+def table(
+    rows: Sequence[Row],
+    failed: Sequence[dict[str, str]],
+    left_out: Sequence[dict[str, str]] = (),
+    *,
+    partial: bool,
+    warning: str = "",
+) -> str:
     """The rows for a terminal, and below them in a sentence how many bars were met."""
     head = ("", "against", "ours", "peer", "unit", "ratio", "runs", "max error", "bar")
     cells = [head] + [
@@ -110,6 +136,7 @@ def table(rows: Sequence[Row], failed: Sequence[dict[str, str]], *, partial: boo
     ]
     lines.insert(1, "  ".join("─" * width for width in widths))
     lines += [f"{each['part']}: FAILED: {each['error']}" for each in failed]
+    lines += [f"rows against {each['peer']} are LEFT OUT: {each['why']}" for each in left_out]
     with_bar = [row for row in rows if row.bar]
     missed = [row.name for row in with_bar if not row.met]
     lines.append("")

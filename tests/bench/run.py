@@ -27,6 +27,7 @@ from bench.report import Report, table  # noqa: E402
 PARTS = {
     "wire": "round trips between two parties, against gRPC",
     "decode": "tokens per second of plain and split, against generate",
+    "mpc": "our MPC engine, against CrypTen and SPU",
     "fleet": "how soon ten nodes are ready and what they weigh, against cold processes",
     "console": "first paint and --help, against bare Python",
 }
@@ -69,7 +70,7 @@ def conduct(report: Report, parts: Sequence[str]) -> int:
                 report.fail(part, f"{type(error).__name__}: {error}")
             report.write(partial=True)
     report.write(partial=partial)
-    print(table(report.rows, report.failed, partial=partial, warning=report.busy()), flush=True)
+    print(table(report.rows, report.failed, report.left_out, partial=partial, warning=report.busy()), flush=True)
     return 130 if partial else 1 if report.failed else 0
 
 

@@ -61,6 +61,12 @@ def test_summary_counts_and_takes_medians() -> None:
     ]
 
 
+def test_an_answer_that_parts_from_plain_says_at_which_margin() -> None:
+    apart = Fidelity(reference="plain", token_agreement=0.5, margin=0.0123)
+    text = report(record(results=[result("split", "p1", fidelity=apart), result("split", "p2")]))
+    assert [line.count("margin of 0.012") for line in lines(text, "  split")] == [1, 0]
+
+
 def test_failed_results_count_and_spoil_no_figure() -> None:
     row = lines(report(record(results=[failed("split", "p1"), failed("split", "p2")])), "split  ")[-1]
     assert "0/2" in row and "nan" not in row

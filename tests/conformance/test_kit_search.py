@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from unfed.plugins import Array, Entry
 from unfed.plugins.conformance.haystack import Seen, streams, texts
 from unfed.plugins.conformance.needles import Needles, distinctive
+from unfed.plugins.conformance.runs import Runs
 from unfed.plugins.conformance.search import holds, matches, search
 
 VOCAB = 2048
@@ -286,3 +287,11 @@ def test_holds_wants_the_whole_window() -> None:
     assert not holds(np.array([1, 2, 3]), np.array([[3, 4]]))
     assert not holds(np.array([3]), np.array([[3, 4]]))
     assert not holds(np.array([3, 4]), np.empty((0, 2), dtype="int64"))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=6), max_size=8), st.binary(max_size=40))
+def test_runs_are_found_as_if_each_was_looked_for(wanted: list[bytes], data: bytes) -> None:
+    named = [(str(number), run) for number, run in enumerate(wanted)]
+    planted = data + b"".join(wanted[::2]) + bytes(5)
+    for text in (data, planted, planted * 3000):
+        assert set(Runs(named).within(text)) == {what for what, run in named if run in text}

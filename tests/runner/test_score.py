@@ -67,6 +67,15 @@ def test_figures_run_up_to_and_including_the_first_differing_token() -> None:
     assert found.mean_kl == pytest.approx(np.mean(np.array(steps, dtype=float)))
 
 
+def test_the_margin_says_how_far_below_the_token_taken_lay() -> None:
+    reference = [token(0, 3, 1, 2), token(1, 0, 5, 4.75)]
+    assert score.fidelity([token(0, 3, 1, 2), token(2, 0, 4.8, 4.9)], reference).margin == 0.25
+    assert score.fidelity([token(1, 3, 1, 2), token(1, 0, 5, 4)], reference).margin == 2.0
+    assert score.fidelity(reference, reference).margin is None
+    assert score.fidelity([token(0, 3, 1, 2), token(7, 0, 5, 4)], reference).margin is None
+    assert score.fidelity([token(0), token(2)], [token(0), token(1)]).margin is None
+
+
 def test_without_reference_or_answer_the_reason_stands() -> None:
     assert score.fidelity(tokens(1), None) == score.Fidelity(reason="no plain in this run")
     assert score.fidelity(tokens(1), None, reason=score.REFERENCE_FAILED).reason == "plain did not answer this prompt"

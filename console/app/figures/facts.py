@@ -55,6 +55,8 @@ def quality(column: Column, label: str | None, reference: bool) -> list[Cell]:
             ("mean KL", numbers.error(result.fidelity.mean_kl), "plain"),
             ("logit error", numbers.error(result.fidelity.max_logit_error), "plain"),
         ]
+        if result.fidelity.margin is not None:
+            cells.append(("margin", numbers.error(result.fidelity.margin), "plain"))
     if label and result is not None and result.status == "ok" and result.utility.correct is not None:
         right = result.utility.correct
         cells.append(("label", f"{'✓' if right else '✗'} {clean_line(label)}", "good" if right else "poor"))

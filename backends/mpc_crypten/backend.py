@@ -1,0 +1,86 @@
+"""`mpc-crypten`: the whole model under CrypTen's protocols, with a dealer. The face; it imports nothing heavy."""
+
+from __future__ import annotations
+
+from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Options, Party, Plan, Requirement, hookimpl
+
+from ..common.claims import on_the_network
+from ..common.families import family_of
+
+NODES = ("compute-0", "compute-1")
+DEALER = "dealer"
+INSTALL = "pip install omegaconf onnx pyyaml scipy scikit-learn && pip install --no-deps crypten==0.4.1"
+"""CrypTen's own metadata asks for packages that it does not need, one of which is gone."""
+ASSUMES = (
+    "every party follows the protocol and may only look at what it sees (semi-honest)",
+    "no two of compute-0, compute-1 and dealer pool what they have",
+    "AES-128 in counter mode is a pseudorandom generator (CrypTen's masks come from it here, not from torch)",
+)
+RIGHT = (
+    "no number leaves the ranges watched on random tokens by more than the room given, and none overflows 64 bits: "
+    "CrypTen cannot tell, and only logits that cannot be are refused",
+    "CrypTen's truncation fails at random, with a chance of |x| / 2^32 for each product x that it cuts to 16 bits",
+)
+
+
+class MpcCrypten(Backend):
+    """Two nodes hold every number as two shares; CrypTen's protocols compute on them; a third process deals triples."""
+
+    name, title = "mpc-crypten", "MPC, CrypTen"
+    summary = (
+        "CrypTen's protocols over authenticated links: two nodes compute on shares, a separate dealer makes triples."
+    )
+    source = "https://arxiv.org/abs/2109.00984"
+    requires = tuple(Requirement(module, INSTALL) for module in ("crypten", "omegaconf", "onnx", "yaml"))
+
+    def plan(self, models: Models, options: Options) -> Plan:
+        card = models["model"]
+        assert isinstance(card, ModelCard)
+        family_of(card)
+        role = "unfed.backends.mpc_crypten"
+        parties = (
+            Party("client", f"{role}.client:Client", opens={"model": ("config",)}),
+            *(
+                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"rank": rank})
+                for rank, name in enumerate(NODES)
+            ),
+            Party(DEALER, f"{role}.dealer:Dealer"),
+        )
+        links = (
+            *(Link("client", name) for name in NODES),
+            Link(*NODES),
+            *(Link(name, DEALER) for name in NODES),
+        )
+        return Plan(parties=parties, links=links, guarantee=_guarantee())
+
+
+def _guarantee() -> tuple[Claim, ...]:
+    claims = []
+    for asset in ("prompt", "output"):
+        for against in (*NODES, DEALER):
+            claims.append(
+                Claim(
+                    asset=asset,
+                    property="confidentiality",
+                    against=(against,),
+                    basis="computational",
+                    assumes=ASSUMES,
+                    reveals=("length",),
+                )
+            )
+        for pair in (NODES, (NODES[0], DEALER), (NODES[1], DEALER)):
+            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
+    claims += [
+        Claim(asset="output", property="integrity", against=(against,), basis="none", assumes=RIGHT)
+        for against in (*NODES, DEALER)
+    ]
+    claims += [
+        Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
+        for node in NODES
+    ]
+    return (*claims, *on_the_network())
+
+
+@hookimpl
+def unfed_backends() -> list[type[Backend]]:
+    return [MpcCrypten]

@@ -1,0 +1,200 @@
+"""Two nodes, a dealer and a client that measures: any `mpc_works.Work` on our engine, over the project's own links.
+
+The prompt is JSON: `work` and the `number` of its input. The answer is JSON: seconds `offline` and `online` on the
+client's clock; of these, those of the dealer's `deal` and of the slower node's `fetch`, `expand` and `compute`; the
+largest `error` against float64; `rounds`, `sent` and `material` in bytes for one node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench.mpc_works import Block, Mlp, Work, arrays, table
+
+from unfed.backends.mpc.embedding import Keys, keys, look_up
+from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.folding import fold, outline
+from unfed.backends.mpc.scales import Scales
+from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
+
+NODES = ("compute-0", "compute-1")
+
+
+class Client(ClientRole):
+    async def start(self) -> None:
+        self._folder = Path(self.ctx.settings["folder"])
+        self._inputs = {name: arrays(self._folder, name) for name in self.ctx.settings["works"]}
+        self._table = np.load(self._folder / "table.npy", mmap_mode="r") if "embedding" in self._inputs else None
+
+    async def answer(self, query: Query) -> AsyncIterator[Answer]:
+        asked = json.loads(query.prompt)
+        work = asked["work"]
+        stored = self._inputs[work]
+        number = asked["number"] % len(stored["ids" if work == "embedding" else "x"])
+        told = await (self._embed(number) if work == "embedding" else self._compute(work, number))
+        yield Answer(text=json.dumps(told))
+
+    async def _compute(self, work: str, number: int) -> dict[str, float]:
+        stored = self._inputs[work]
+        began = time.perf_counter()
+        prepared = await self._both("prepare", work=work)
+        offline = time.perf_counter() - began
+        given, made = prepared[0]["given"], prepared[0]["made"]
+        began = time.perf_counter()
+        shares = ring.share(ring.encode(torch.from_numpy(stored["x"][number]), given))
+        replies = await self._both("run", *({"share": share} for share in shares), work=work)
+        found = ring.decode(replies[0]["result"] + replies[1]["result"], made)
+        online = time.perf_counter() - began
+        if int(replies[0]["guard"] + replies[1]["guard"]):
+            raise UnfedError(f"{work} left the range that was calibrated", kind="role")
+        return {
+            "offline": offline,
+            "online": online,
+            "error": float((found - torch.from_numpy(stored["wanted"][number])).abs().max()),
+            **{name: max(each[name] for each in prepared) for name in ("deal", "fetch", "expand", "material")},
+            **{name: max(each[name] for each in replies) for name in ("compute", "rounds", "sent")},
+        }
+
+    async def _embed(self, number: int) -> dict[str, float]:
+        assert self._table is not None
+        ids, vocab = self._inputs["embedding"]["ids"][number].tolist(), len(self._table)
+        began = time.perf_counter()
+        replies = await self._both("look_up", *(each._asdict() for each in keys(ids, vocab)))
+        found = ring.decode(replies[0]["rows"] + replies[1]["rows"], Scales().residual)
+        online = time.perf_counter() - began
+        wanted = torch.from_numpy(self._table[ids]).double()
+        compute = max(each["compute"] for each in replies)
+        return {"online": online, "compute": compute, "error": float((found - wanted).abs().max())}
+
+    async def _both(self, method: str, *own: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
+        """Both nodes' replies to a call with the same `fields`, and with `own` ones for each."""
+        sent = own or ({}, {})
+        return await asyncio.gather(
+            *(self.ctx.call(node, method, **fields, **each) for node, each in zip(NODES, sent, strict=True))
+        )
+
+
+class _Worker(Role):
+    """Knows the programs. `_folded` gives the block's model."""
+
+    _folded: Callable[[Any], Any]
+
+    async def start(self) -> None:
+        self._folder = Path(self.ctx.settings["folder"])
+        self._works: dict[str, Work] = {}
+        for name in self.ctx.settings["works"]:
+            if name == "mlp":
+                self._works[name] = Mlp(self._folder)
+            elif name == "block":
+                self._works[name] = Block(self._folder, type(self)._folded(self.ctx.model))
+
+
+class Node(_Worker):
+    _folded = staticmethod(lambda model: fold(model, model.card.context))
+
+    async def start(self) -> None:
+        await super().start()
+        self._party = NODES.index(self.ctx.name)
+        self._made: dict[str, deque[Any]] = {}
+        self._channel: Channel | None = None
+        if "embedding" in self.ctx.settings["works"]:
+            self._table = table(self._folder)
+
+    async def forget(self, query: str) -> None:
+        self._made.pop(query, None)
+
+    @serve
+    async def prepare(self, sender: str, *, work: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        part = await self.ctx.call("dealer", "material", work=work)
+        fetched = time.perf_counter()
+        data = part["seed"], part["common"].numpy().tobytes(), part["own"].numpy().tobytes()
+        program = self._works[work]
+        self._made[self.ctx.query] = await asyncio.to_thread(self._prepare, program, data)
+        return {
+            "given": program.given,
+            "made": program.made,
+            "deal": part["seconds"],
+            "fetch": fetched - began,
+            "expand": time.perf_counter() - fetched,
+            "material": sum(map(len, data)),
+        }
+
+    def _prepare(self, program: Work, data: tuple[bytes, bytes, bytes]) -> deque[Any]:
+        preparing = Preparing(Draw(self._party, *data))
+        program(preparing, blank(*program.shape))
+        preparing.draw.finish()
+        return preparing.made
+
+    @serve
+    async def run(self, sender: str, *, work: str, share: torch.Tensor) -> dict[str, Any]:
+        return await asyncio.to_thread(self._run, self._works[work], self._made.pop(self.ctx.query), share)
+
+    def _run(self, program: Work, made: deque[Any], share: torch.Tensor) -> dict[str, Any]:
+        if self._channel is None:
+            self._channel = self.ctx.channel(NODES[1 - self._party], "shares")
+        channel = self._channel
+        channel.query = self.ctx.query
+
+        def exchange(mine: torch.Tensor) -> torch.Tensor:
+            theirs: torch.Tensor = channel.exchange(opened=mine)["opened"]
+            return theirs
+
+        began = time.perf_counter()
+        run = Computing(self._party, made, exchange)
+        result, guard = program(run, share)
+        took = time.perf_counter() - began
+        return {"result": result, "guard": guard, "compute": took, "rounds": run.rounds, "sent": run.sent}
+
+    @serve
+    async def look_up(
+        self, sender: str, *, root: torch.Tensor, seeds: torch.Tensor, bits: torch.Tensor, last: torch.Tensor
+    ) -> dict[str, Any]:
+        began = time.perf_counter()
+        rows = await asyncio.to_thread(look_up, self._party, Keys(root, seeds, bits, last), self._table)
+        return {"rows": rows, "compute": time.perf_counter() - began}
+
+
+class Dealer(_Worker):
+    _folded = staticmethod(lambda model: outline(model.card, model.card.context))
+
+    async def start(self) -> None:
+        await super().start()
+        self._lock = asyncio.Lock()
+        self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
+
+    async def forget(self, query: str) -> None:
+        self._waiting = {key: part for key, part in self._waiting.items() if key[0] != query}
+
+    @serve
+    async def material(self, sender: str, *, work: str) -> dict[str, Any]:
+        async with self._lock:
+            if (self.ctx.query, sender) not in self._waiting:
+                for node, part in zip(NODES, await asyncio.to_thread(self._deal, self._works[work]), strict=True):
+                    self._waiting[self.ctx.query, node] = part
+            return self._waiting.pop((self.ctx.query, sender))
+
+    def _deal(self, program: Work) -> list[dict[str, Any]]:
+        began = time.perf_counter()
+        deal = Deal()
+        program(Dealing(deal), blank(*program.shape))
+        parts = deal.parts()
+        took = time.perf_counter() - began
+        return [
+            {"seed": seed, "common": _tensor(common), "own": _tensor(own), "seconds": took}
+            for seed, common, own in parts
+        ]
+
+
+def _tensor(data: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))
