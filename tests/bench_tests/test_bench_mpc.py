@@ -19,7 +19,7 @@ from bench.report import Report, table
 from machine import run
 
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.weights import read
+from unfed.backends.mpc.folding import fold
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import Answer, Finished, OpenedModel, Phase, Token
@@ -217,7 +217,10 @@ def test_our_programs_compute_what_is_compared(tmp_path):
     make_works.store(tmp_path)
     card = read_card(tmp_path / "block")
     model = OpenModel("compute-0", OpenedModel(card, ("all",)))
-    for name, work, error in (("mlp", Mlp(tmp_path), 1e-4), ("block", Block(tmp_path, read(model)), 0.01)):
+    for name, work, error in (
+        ("mlp", Mlp(tmp_path), 1e-4),
+        ("block", Block(tmp_path, fold(model, card.context)), 0.01),
+    ):
         stored = arrays(tmp_path, name)
         x, wanted = (torch.from_numpy(stored[each][0]) for each in ("x", "wanted"))
         assert x.shape == work.shape

@@ -16,7 +16,8 @@ def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
     (wire,) = run.open(x)
     total = run.apply(AtLeast(0), wire) + run.apply(Below(0), wire)
     total = total + run.apply(Spline(relative(lambda each: each**-0.5, 1 << 20, 1 << 22, 4)), wire)[0]
-    return total + run.apply(Table(bins(lambda each: each, 0, 12, 4, 20)), wire)
+    result: torch.Tensor = total + run.apply(Table(bins(lambda each: each, 0, 12, 4, 20)), wire)
+    return result
 
 
 def main() -> None:
