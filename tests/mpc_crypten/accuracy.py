@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,11 @@ import random_models
 from test_program import DEMO, FAMILIES, load, program
 from trio import run
 
+from unfed.backends.mpc_crypten.communicator import here
+from unfed.backends.mpc_crypten.library import arithmetic
 from unfed.backends.mpc_crypten.transformer import PRECISION
+
+ArithmeticSharedTensor: Any = arithmetic.ArithmeticSharedTensor
 
 PROMPTS, GIVEN, TOKENS = 4, 8, 16
 
@@ -34,7 +39,24 @@ def worst(folder: Path) -> float:
     return error
 
 
+def wrong_cuts(folder: Path, tokens: int) -> float:
+    """How many of the numbers that a step cuts will be cut wrongly: each is with a chance of its size over 2^64."""
+    made, cuts = load(folder), ([], [])
+    kept = ArithmeticSharedTensor.div_
+
+    def watched(self: Any, by: Any) -> Any:
+        if here.communicator._channel is not None:
+            cuts[here.communicator.rank].append(self.share.clone())
+        return kept(self, by)
+
+    ArithmeticSharedTensor.div_ = watched
+    run(program(made), torch.nn.functional.one_hot(torch.arange(tokens) * 7 % made.vocab, made.vocab))
+    ArithmeticSharedTensor.div_ = kept
+    return sum(float((mine + other).double().abs().sum()) for mine, other in zip(*cuts, strict=True)) / 2.0**64
+
+
 if __name__ == "__main__":
+    print(f"demo model, a step of 10 tokens: one wrong cut in {1 / wrong_cuts(DEMO, 10):.0f} steps")
     print(f"demo model: {worst(DEMO):.4f}")
     for louder in (1.0, 3.0):
         random_models.LOUDER = louder
