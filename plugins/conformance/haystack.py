@@ -112,7 +112,7 @@ def rows_of(values: Numbers, width: int) -> Numbers | None:
         return None
     with np.errstate(invalid="ignore"):
         rows = values.reshape(-1, width).astype(np.float64)
-    return rows[np.isfinite(rows).all(axis=1)]
+    return rows[np.isfinite(rows).all(axis=1)] if values.dtype.kind == "f" else rows
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

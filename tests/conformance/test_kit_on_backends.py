@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from workshop import DEMO, Workshop
 
+from unfed.backends.mpc_crypten.backend import MpcCrypten
 from unfed.backends.plain.backend import Plain
 from unfed.backends.split.backend import Split
 from unfed.plugins import Models, Options, Plan
@@ -33,7 +34,10 @@ VARIANTS = {
         "gpt2",
         "layers-0: embedding rows with positions",
     ),
+    "mpc-crypten": (MpcCrypten, {}, "one layer", ""),
 }
+LEFT_OUT = {"mpc-crypten": ("canaries", "concurrency")}
+"""Thousands of rounds a query take minutes to search, so by hand: `python -m unfed.plugins.conformance mpc-crypten`."""
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -46,6 +50,8 @@ def model(family: str, folder: Path) -> Path:
         return DEMO
     import random_models
 
+    if family == "one layer":
+        return random_models.save_llama(folder / "llama", layers=1, hidden=32)
     save = {"gpt2": random_models.save_gpt2, "qwen2": random_models.save_qwen2}[family]
     return save(folder / family, layers=2)
 
@@ -61,6 +67,8 @@ def rig(variant: str, workshop: Workshop, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_it_conforms(check: str, variant: str, rig: Rig, workshop: Workshop) -> None:
+    if check in LEFT_OUT.get(variant, ()):
+        pytest.skip("takes minutes")
     outcome = workshop.check(rig, check)
     assert outcome.status == "pass", outcome.detail
     if check == "canaries":
