@@ -14,7 +14,7 @@ import torch
 
 from unfed.plugins import UnfedError
 
-from .folding import Affine, Folded, FoldedLayer
+from ..common.folded import Folded, Layer, Linear
 from .scales import Format, Ranges, Scales
 
 EXACT = 1024
@@ -44,7 +44,7 @@ def fit(model: Folded, ranges: Ranges) -> Format:
     for number, layer in enumerate(model.layers):
         before, between = (SLACK * math.sqrt(model.hidden * ranges.squares[2 * number + half][1]) for half in (0, 1))
         attended, score = _attention(model, layer, root)
-        fed, gate = _feed(model, layer, root)
+        fed, gate = _feed(layer, root)
         after_attention, after_feeding = max(after_attention, before + attended), max(after_feeding, between + fed)
         stream = max(stream, before + attended, between + fed)
         scores, reach = max(scores, score), max(reach, gate)
@@ -57,7 +57,7 @@ def fit(model: Folded, ranges: Ranges) -> Format:
         inverse=min(scales.inverse, INVERSE + _bits(ranges.total[1])),
         out=min(scales.out, 61 - scales.attended - _bits(after_attention)),
         activated=min(scales.activated, 61 - _bits(activation)),
-        down=min(scales.down, 61 - (2 if model.gated else 1) * scales.gate - _bits(after_feeding)),
+        down=min(scales.down, 61 - (1 if model.layers[0].gate is None else 2) * scales.gate - _bits(after_feeding)),
     )
     for site, bits in scales._asdict().items():
         if bits < FEWEST:
@@ -68,13 +68,13 @@ def fit(model: Folded, ranges: Ranges) -> Format:
     return Format(ranges, scales, activation)
 
 
-def _attention(model: Folded, layer: FoldedLayer, root: float) -> tuple[float, float]:
+def _attention(model: Folded, layer: Layer, root: float) -> tuple[float, float]:
     """What attention adds at most (as a norm), and the largest score."""
     width, heads = model.width, model.heads
     growth = 1.0 if model.turn is None else float(model.turn(0, 1)[0].abs().max())  # some rotations lengthen
     queries, keys, values = (
         [_norm(part, at, width) * root + _bias(part, at, width) for at in range(0, part.weight.shape[1], width)]
-        for part in (layer.queries, layer.keys, layer.values)
+        for part in (layer.query, layer.key, layer.value)
     )
     each = heads // model.groups
     score = growth**2 * max(queries[head] * keys[head // each] for head in range(heads))
@@ -82,25 +82,22 @@ def _attention(model: Folded, layer: FoldedLayer, root: float) -> tuple[float, f
     return _spectral(layer.out.weight) * mixed + _bias(layer.out), score
 
 
-def _feed(model: Folded, layer: FoldedLayer, root: float) -> tuple[float, float]:
+def _feed(layer: Layer, root: float) -> tuple[float, float]:
     """What the second half adds at most (as a norm), and the largest number that goes into its activation function."""
-    up = layer.up
-    half = up.weight.shape[1] // 2 if model.gated else up.weight.shape[1]
-    offset = torch.zeros(up.weight.shape[1]) if up.bias is None else up.bias.abs()
-    largest = (up.weight.norm(dim=0) * root + offset)[:half].max()
+    active = layer.up if layer.gate is None else layer.gate
+    largest = float((active.weight.norm(dim=0) * root + (0 if active.bias is None else active.bias.abs())).max())
     # Activation functions of ours are no larger than what they are given.
-    if model.gated:
-        inner = float(largest) * (_spectral(up.weight[:, half:]) * root + float(offset[half:].norm()))
-    else:
-        inner = _spectral(up.weight) * root + float(offset.norm())
-    return _spectral(layer.down.weight) * inner + _bias(layer.down), float(largest)
+    inner = _spectral(layer.up.weight) * root + _bias(layer.up)
+    if layer.gate is not None:
+        inner *= largest
+    return _spectral(layer.down.weight) * inner + _bias(layer.down), largest
 
 
-def _norm(part: Affine, at: int, width: int) -> float:
+def _norm(part: Linear, at: int, width: int) -> float:
     return _spectral(part.weight[:, at : at + width])
 
 
-def _bias(part: Affine, at: int = 0, width: int | None = None) -> float:
+def _bias(part: Linear, at: int = 0, width: int | None = None) -> float:
     return 0.0 if part.bias is None else float(part.bias[at : None if width is None else at + width].norm())
 
 

@@ -13,11 +13,10 @@ from unfed.plugins import Role, UnfedError, serve
 from .backend import NODES
 from .engine.blank import blank
 from .engine.session import Deal, Dealing
-from .folding import outline
 from .scales import Format
 from .transformer import Cache, Transformer
 from .warm import warm
-from .weights import fixed
+from .weights import fixed, outline
 
 Part = dict[str, Any]
 
@@ -26,7 +25,7 @@ class Dealer(Role):
     async def start(self) -> None:
         self._context: int = self.ctx.settings["context"]
         format = Format.travelled(await self.ctx.call(NODES[0], "format"))
-        folded = outline(self.ctx.model.card, self._context)
+        folded = outline(self.ctx.model.card)
         self._transformer = Transformer(fixed(folded, format.scales), format)
         warm(self._transformer)
         self._sessions: dict[str, _Session] = {}

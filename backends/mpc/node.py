@@ -10,6 +10,7 @@ import torch
 
 from unfed.plugins import Channel, Role, UnfedError, serve
 
+from ..common.folded import fold
 from ..common.whole import Whole
 from .backend import NODES
 from .bounds import fit
@@ -17,7 +18,6 @@ from .calibrate import calibrate
 from .embedding import Keys, fits, look_up
 from .engine.blank import blank
 from .engine.session import Computing, Draw, Preparing
-from .folding import fold
 from .scales import Format
 from .transformer import Cache, Transformer
 from .warm import warm
@@ -30,7 +30,7 @@ class Node(Role):
         self._party: int = self.ctx.settings["party"]
         self._peer = NODES[1 - self._party]
         context: int = self.ctx.settings["context"]
-        folded = fold(self.ctx.model, context)
+        folded = fold(self.ctx.model)
         if self._party == 0:
             self._format = fit(folded, calibrate(Whole(card).model, context, self.ctx.settings["softmax"]))
         else:

@@ -21,9 +21,9 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
+from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
-from unfed.backends.mpc.folding import fold
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel
@@ -79,7 +79,7 @@ def block(folder: Path) -> dict[str, Any]:
             tensor.normal_(std=0.5**0.5)
     model.save_pretrained(folder / "block")
     opened = OpenModel("bench", OpenedModel(read_card(folder / "block"), ("all",)))
-    format = fit(fold(opened, CONTEXT), calibrate(model, CONTEXT))
+    format = fit(fold(opened), calibrate(model, CONTEXT))
     (folder / "block.json").write_text(json.dumps(format))
     model = model.double()
     layer = model.transformer.h[0]

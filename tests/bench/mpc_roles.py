@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from bench.mpc_works import Block, Mlp, Work, arrays, table
 
+from unfed.backends.common.folded import fold
 from unfed.backends.mpc.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
-from unfed.backends.mpc.folding import fold, outline
 from unfed.backends.mpc.scales import Scales
+from unfed.backends.mpc.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
 
 NODES = ("compute-0", "compute-1")
@@ -100,7 +101,7 @@ class _Worker(Role):
 
 
 class Node(_Worker):
-    _folded = staticmethod(lambda model: fold(model, model.card.context))
+    _folded = staticmethod(fold)
 
     async def start(self) -> None:
         await super().start()
@@ -166,7 +167,7 @@ class Node(_Worker):
 
 
 class Dealer(_Worker):
-    _folded = staticmethod(lambda model: outline(model.card, model.card.context))
+    _folded = staticmethod(lambda model: outline(model.card))
 
     async def start(self) -> None:
         await super().start()

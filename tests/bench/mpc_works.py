@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from unfed.backends.common.folded import Folded
 from unfed.backends.mpc.engine.gates import Relu, Width
 from unfed.backends.mpc.engine.session import Run
-from unfed.backends.mpc.folding import Folded
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
 from unfed.backends.mpc.weights import fixed

@@ -18,8 +18,8 @@ from bench.peers import Peer
 from bench.report import Report, table
 from machine import run
 
+from unfed.backends.common.folded import fold
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.folding import fold
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import Answer, Finished, OpenedModel, Phase, Token
@@ -219,7 +219,7 @@ def test_our_programs_compute_what_is_compared(tmp_path):
     model = OpenModel("compute-0", OpenedModel(card, ("all",)))
     for name, work, error in (
         ("mlp", Mlp(tmp_path), 1e-4),
-        ("block", Block(tmp_path, fold(model, card.context)), 0.01),
+        ("block", Block(tmp_path, fold(model)), 0.01),
     ):
         stored = arrays(tmp_path, name)
         x, wanted = (torch.from_numpy(stored[each][0]) for each in ("x", "wanted"))

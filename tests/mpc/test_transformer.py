@@ -11,10 +11,10 @@ from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from transformers import AutoModelForCausalLM
 
+from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import cost, ring
-from unfed.backends.mpc.folding import fold
 from unfed.backends.mpc.transformer import Cache, Transformer
 from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def load(folder: Path) -> tuple[Transformer, Any]:
     card = read_card(folder)
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
-    folded = fold(OpenModel("compute-0", OpenedModel(card, ("all",))), card.context)
+    folded = fold(OpenModel("compute-0", OpenedModel(card, ("all",))))
     format = fit(folded, calibrate(plain, card.context))
     return Transformer(fixed(folded, format.scales), format), plain
 
