@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from workshop import DEMO, Workshop
 
+from unfed.backends.mpc.backend import Mpc
 from unfed.backends.mpc_crypten.backend import MpcCrypten
 from unfed.backends.plain.backend import Plain
 from unfed.backends.split.backend import Split
@@ -34,6 +35,7 @@ VARIANTS = {
         "gpt2",
         "layers-0: embedding rows with positions",
     ),
+    "mpc": (Mpc, {}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),
 }
 LEFT_OUT = {"mpc-crypten": ("canaries", "concurrency")}
