@@ -1,0 +1,109 @@
+"""What is proved of a model's numbers holds for them, and widely spread scores are computed rightly too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from machine import run
+from random_models import save_gpt2, save_llama, save_qwen2
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoModelForCausalLM
+
+from unfed.backends.common.folded import Folded, fold
+from unfed.backends.mpc.bounds import fit
+from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
+from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.weights import fixed
+from unfed.console.party.model import OpenModel
+from unfed.console.runner.models import read_card
+from unfed.plugins import OpenedModel, UnfedError
+
+FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
+IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12, 8, 9])
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def loud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Folded, Any]:
+    """Layers three times as loud as fresh ones: scores reach 70, and mean squares 1600."""
+    folder = tmp_path_factory.mktemp(request.param)
+    FAMILIES[request.param](folder, layers=4, hidden=128, vocab=512)
+    return load(folder)
+
+
+def load(folder: Path) -> tuple[Folded, Any]:
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    return fold(OpenModel("compute-0", OpenedModel(read_card(folder), ("all",)))), plain
+
+
+class Scores(TorchDispatchMode):
+    """The largest attention score."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0.0
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        if function is torch.ops.aten._softmax.default:
+            scores = arguments[0]
+            seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            self.largest = max(self.largest, float(scores[..., seen].abs().max()))
+        return function(*arguments, **(named or {}))
+
+
+def test_no_number_is_larger_than_what_is_proved(loud: tuple[Folded, Any]) -> None:
+    folded, plain = loud
+    format = fit(folded, calibrate(plain, 64))
+    gates: list[float] = []
+    for name, module in plain.named_modules():
+        if name.endswith(("gate_proj", "c_fc")):
+            module.register_forward_hook(lambda module, given, result: gates.append(float(result.abs().max())))
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad(), Scores() as scores:
+        plain(torch.randint(0, 512, (16, 48), generator=generator))
+    assert 0 < max(gates) < format.activation
+    assert 2 * scores.largest - format.ranges.score[0] < 2.0 ** (63 - format.scales.score)
+
+
+def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Folded, Any]) -> None:
+    folded, plain = loud
+    format = fit(folded, calibrate(plain, 64))
+    assert format.ranges.maximum and format.ranges.score == LARGEST
+    transformer = Transformer(fixed(folded, format.scales), format)
+
+    def in_steps(run: Any, first: torch.Tensor, second: torch.Tensor) -> Any:
+        cache = Cache()
+        transformer.step(run, first, cache, 0)
+        return transformer.step(run, second, cache, first.shape[0])
+
+    table = transformer.weights.table
+    ((mine, one), (other, two)), _ = run(in_steps, table[IDS[:-1]], table[IDS[-1:]])
+    assert int(one + two) == 0
+    with torch.inference_mode():
+        wanted = plain(IDS[None]).logits[0, -1]
+    assert (ring.decode(mine + other, format.scales.logit) - wanted).abs().max() <= 0.03
+
+
+def test_what_is_taken_off_scores_can_be_chosen(loud: tuple[Folded, Any]) -> None:
+    _, plain = loud
+    assert calibrate(plain, 64, "own").score == OWN
+    assert calibrate(plain, 64, "maximum").score == LARGEST
+
+
+def test_own_scores_do_not_hold_where_they_spread_widely_and_guards_say_so(loud: tuple[Folded, Any]) -> None:
+    folded, plain = loud
+    format = fit(folded, calibrate(plain, 64, "own"))
+    transformer = Transformer(fixed(folded, format.scales), format)
+    results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), transformer.weights.table[IDS])
+    assert int(results[0][1] + results[1][1]) > 0
+
+
+def test_weights_that_64_bits_cannot_hold_are_refused(loud: tuple[Folded, Any]) -> None:
+    folded, plain = loud
+    layer = folded.layers[0]
+    huge = layer._replace(out=layer.out._replace(weight=layer.out.weight * 1e9))
+    with pytest.raises(UnfedError, match="too large to compute with"):
+        fit(folded._replace(layers=(huge, *folded.layers[1:])), calibrate(plain, 64))
