@@ -15,6 +15,7 @@ from ..common.text import Text
 from .backend import NODES
 from .embedding import keys
 from .engine.ring import decode
+from .parts import parts
 from .scales import Format
 
 
@@ -32,18 +33,25 @@ class Client(ClientRole):
             prompt = self._text.encode(query.prompt)
         sampler = Sampler.of(query, self._generation, prompt, self._context)
         stream = self._text.stream()
-        ids, start, step = prompt, 0, 0
-        while sampler.stopped is None:
-            with self.ctx.phase("randomness", "offline"):
-                await self._both("prepare", step=step, start=start, tokens=len(ids))
-            with self.ctx.phase("decode" if step else "prefill"):
-                logits = await self._run(step, ids)
-            start, step = start + len(ids), step + 1
+        start = step = 0
+        for size in parts(self.ctx.model.card, len(prompt)):
+            logits = await self._step("prefill", step, prompt[start : start + size], start)
+            start, step = start + size, step + 1
+        while True:
             token = sampler.take(logits)
-            ids = [token]
             text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
             yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
+            if sampler.stopped is not None:
+                break
+            logits = await self._step("decode", step, [token], start)
+            start, step = start + 1, step + 1
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
+
+    async def _step(self, phase: str, step: int, ids: list[int], start: int) -> torch.Tensor:
+        with self.ctx.phase("randomness", "offline"):
+            await self._both("prepare", step=step, start=start, tokens=len(ids))
+        with self.ctx.phase(phase):
+            return await self._run(step, ids)
 
     async def _run(self, step: int, ids: list[int]) -> torch.Tensor:
         """Logits [vocab] float32 after `ids`.
