@@ -1,12 +1,50 @@
-"""Claims that hold for every backend, since they come from the wire. Imports nothing heavy."""
+"""Claims that several backends make. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from unfed.plugins import Claim
 
+SEMI_HONEST = "every party follows the protocol and may only look at what it sees (semi-honest)"
+
+
+def on_two_nodes(
+    nodes: tuple[str, str], dealer: str, assumes: tuple[str, ...], right: tuple[str, ...] = ()
+) -> list[Claim]:
+    """What two nodes that hold shares and a dealer learn, one by one and pooled, where weights are public to the nodes.
+
+    Args:
+        assumes: what confidentiality rests on besides `SEMI_HONEST` and that no two of the three pool what they have.
+        right: what must hold for answers to be right, though all follow the protocol.
+    """
+    apart = f"no two of {nodes[0]}, {nodes[1]} and {dealer} pool what they have"
+    claims = []
+    for asset in ("prompt", "output"):
+        for against in (*nodes, dealer):
+            claims.append(
+                Claim(
+                    asset=asset,
+                    property="confidentiality",
+                    against=(against,),
+                    basis="computational",
+                    assumes=(SEMI_HONEST, apart, *assumes),
+                    reveals=("length",),
+                )
+            )
+        for pair in (nodes, (nodes[0], dealer), (nodes[1], dealer)):
+            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
+    claims += [
+        Claim(asset="output", property="integrity", against=(against,), basis="none", assumes=right)
+        for against in (*nodes, dealer)
+    ]
+    claims += [
+        Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
+        for node in nodes
+    ]
+    return claims
+
 
 def on_the_network() -> tuple[Claim, ...]:
-    """Who taps the links learns sizes and times alone."""
+    """Who taps the links learns sizes and times alone: true of every backend, since it comes from the wire."""
     return tuple(
         Claim(
             asset=asset,

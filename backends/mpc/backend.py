@@ -6,15 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Party, Plan, hookimpl
+from unfed.plugins import Backend, Link, ModelCard, Models, Party, Plan, hookimpl
 from unfed.plugins import Options as AnyOptions
 
-from ..common.claims import on_the_network
+from ..common.claims import on_the_network, on_two_nodes
 from ..common.families import family_of
 
 NODES = ("compute-0", "compute-1")
-SEMI_HONEST = "every party follows the protocol and may only look at what it sees (semi-honest)"
-APART = "no two of compute-0, compute-1 and dealer pool what they have"
 FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
@@ -55,33 +53,9 @@ class Mpc(Backend):
             Link(*NODES),
             *(Link(name, "dealer") for name in NODES),
         )
-        return Plan(parties=parties, links=links, guarantee=_guarantee())
-
-
-def _guarantee() -> tuple[Claim, ...]:
-    claims = []
-    for asset in ("prompt", "output"):
-        for against in (*NODES, "dealer"):
-            claims.append(
-                Claim(
-                    asset=asset,
-                    property="confidentiality",
-                    against=(against,),
-                    basis="computational",
-                    assumes=(SEMI_HONEST, APART, FIXED_KEY),
-                    reveals=("length",),
-                )
-            )
-        for pair in (NODES, (NODES[0], "dealer"), (NODES[1], "dealer")):
-            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
-    claims += [
-        Claim(asset="output", property="integrity", against=(against,), basis="none") for against in (*NODES, "dealer")
-    ]
-    claims += [
-        Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
-        for node in NODES
-    ]
-    return (*claims, *on_the_network())
+        return Plan(
+            parties=parties, links=links, guarantee=(*on_two_nodes(NODES, "dealer", (FIXED_KEY,)), *on_the_network())
+        )
 
 
 @hookimpl

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Options, Party, Plan, Requirement, hookimpl
+from unfed.plugins import Backend, Link, ModelCard, Models, Options, Party, Plan, Requirement, hookimpl
 
-from ..common.claims import on_the_network
+from ..common.claims import on_the_network, on_two_nodes
 from ..common.families import family_of
 
 NODES = ("compute-0", "compute-1")
 DEALER = "dealer"
 INSTALL = "pip install omegaconf onnx pyyaml scipy scikit-learn && pip install --no-deps crypten==0.4.1"
 """CrypTen's own metadata asks for packages that it does not need, one of which is gone."""
-ASSUMES = (
-    "every party follows the protocol and may only look at what it sees (semi-honest)",
-    "no two of compute-0, compute-1 and dealer pool what they have",
-    "AES-128 in counter mode is a pseudorandom generator (CrypTen's masks come from it here, not from torch)",
-)
+STREAM = "AES-128 in counter mode is a pseudorandom generator (CrypTen's masks come from it here, not from torch)"
 RIGHT = (
     "no number leaves the ranges watched on random tokens by more than the room given, and none overflows 64 bits: "
     "CrypTen cannot tell, and only logits that cannot be are refused",
@@ -51,34 +47,9 @@ class MpcCrypten(Backend):
             Link(*NODES),
             *(Link(name, DEALER) for name in NODES),
         )
-        return Plan(parties=parties, links=links, guarantee=_guarantee())
-
-
-def _guarantee() -> tuple[Claim, ...]:
-    claims = []
-    for asset in ("prompt", "output"):
-        for against in (*NODES, DEALER):
-            claims.append(
-                Claim(
-                    asset=asset,
-                    property="confidentiality",
-                    against=(against,),
-                    basis="computational",
-                    assumes=ASSUMES,
-                    reveals=("length",),
-                )
-            )
-        for pair in (NODES, (NODES[0], DEALER), (NODES[1], DEALER)):
-            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
-    claims += [
-        Claim(asset="output", property="integrity", against=(against,), basis="none", assumes=RIGHT)
-        for against in (*NODES, DEALER)
-    ]
-    claims += [
-        Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
-        for node in NODES
-    ]
-    return (*claims, *on_the_network())
+        return Plan(
+            parties=parties, links=links, guarantee=(*on_two_nodes(NODES, DEALER, (STREAM,), RIGHT), *on_the_network())
+        )
 
 
 @hookimpl
