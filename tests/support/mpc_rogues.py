@@ -23,5 +23,6 @@ class Misshapen(Node):
     def _run(self, session: object, keys: object) -> tuple[torch.Tensor, torch.Tensor]:
         channel = self.ctx.channel("compute-0", f"shares {self.ctx.query}")
         channel.send(opened=torch.zeros(3, dtype=torch.int64))
+        channel.recv()  # what it had sent before it saw ours
         channel.recv()
         raise AssertionError("the peer goes on with what does not fit")
