@@ -35,8 +35,8 @@ def test_large_vocabularies(vocab: int) -> None:
 @pytest.mark.parametrize("party", [0, 1])
 def test_what_a_node_gets_and_makes_of_it_is_spread_evenly(party: int) -> None:
     mine = keys([7] * 4000, 64)[party]
-    for part in (mine.root, mine.seeds, mine.last):
-        assert is_uniform(part.numpy().view(np.uint64).reshape(-1))
+    for part in (mine.root, mine.seeds[..., 1], mine.last):  # the first word of a correction has a bit of its own
+        assert is_uniform(np.ascontiguousarray(part.numpy()).view(np.uint64).reshape(-1))
     assert is_uniform(look_up(party, mine, torch.eye(64, dtype=torch.int64)).numpy()[:, 7])
 
 
