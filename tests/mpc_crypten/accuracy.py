@@ -12,8 +12,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import random_models
+from crypten_machine import run
 from test_program import DEMO, FAMILIES, load, program
-from trio import run
 
 from unfed.backends.mpc_crypten.communicator import here
 from unfed.backends.mpc_crypten.library import arithmetic

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from trio import pipe, run
+from crypten_machine import pipe, run
 from uniform import is_uniform
 
 from unfed.backends.mpc_crypten import randomness, requests

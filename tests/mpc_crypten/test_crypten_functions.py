@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from crypten_machine import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trio import run
 
 from unfed.backends.mpc_crypten.activations import ACTIVATIONS
 from unfed.backends.mpc_crypten.functions import Crypten, exponential, reciprocal, squarings

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 import torch
+from crypten_machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from transformers import AutoModelForCausalLM
-from trio import run
 
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc_crypten.communicator import here
