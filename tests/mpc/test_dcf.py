@@ -57,12 +57,13 @@ def test_one_evaluation_is_spread_over_the_ring(party: int) -> None:
         assert is_uniform(mine[:, point])
 
 
-def test_the_corrections_of_different_places_look_alike() -> None:
-    for part in ("seeds", "bits", "values"):
+@pytest.mark.parametrize("stops", [(8,), (3, 5, 6, 8)])
+def test_the_corrections_of_different_places_look_alike(stops: tuple[int, ...]) -> None:
+    for part in ("seeds", "bits", "values", "leaves"):
         means = []
         for place in (0, 201):
             keys = dpf.roots(4000), dpf.roots(4000)
-            made = dcf.generate(np.full(4000, place, np.uint64), np.ones((4000, 2), np.uint64), 8, *keys)
+            made = dcf.generate(np.full(4000, place, np.uint64), np.ones((4000, 2), np.uint64), 8, *keys, stops)
             raw = np.ascontiguousarray(getattr(made, part)).reshape(4000, -1).view(np.uint8)
             means.append(np.unpackbits(raw, axis=1).mean(0))
         assert np.abs(means[0] - means[1]).max() < 6 * np.sqrt(0.5 / 4000), part
