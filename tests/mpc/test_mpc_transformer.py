@@ -15,11 +15,12 @@ from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import cost, ring
+from unfed.backends.mpc.scales import Format
 from unfed.backends.mpc.transformer import Cache, Transformer
 from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
-from unfed.plugins import OpenedModel
+from unfed.plugins import OpenedModel, UnfedError
 
 FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
 IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12])
@@ -95,3 +96,10 @@ def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[
     transformer, _ = model
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), transformer.weights.table[IDS] << 10)
     assert reveal(transformer, results)[1] > 0
+
+
+def test_an_activation_that_no_table_gives_exactly_enough_is_refused_by_name(model: tuple[Transformer, Any]) -> None:
+    transformer, _ = model
+    format = Format(transformer.ranges, transformer.scales, 16.0)
+    with pytest.raises(UnfedError, match="'relu' is not supported"):
+        Transformer(transformer.weights._replace(activation="relu"), format)
