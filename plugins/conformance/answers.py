@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from ..plan import Plan
 from ..query import Answer, Event, Failed, Finished, Phase, Started, Token
 from .exchange import Exchange
+from .likeness import alike
 from .outcome import Complaint, NotApplicable, complain
 from .probe import Weight
 from .probes import Probes
@@ -117,21 +118,25 @@ async def concurrency(rig: Rig) -> str:
     """Queries in flight at once get the answers they get alone, and the same query the same greedy answer."""
     fleet = await rig.fleet()
     prompts = [rig.prompt() for _ in range(AT_ONCE)]
-    alone = [await rig.ask(fleet, rig.query(prompt)) for prompt in prompts]
-    again = [await rig.ask(fleet, rig.query(prompt)) for prompt in prompts]
-    together = await asyncio.gather(*(rig.ask(fleet, rig.query(prompt)) for prompt in prompts))
+
+    def asked(prompt: str) -> Awaitable[Exchange]:
+        return rig.ask(fleet, rig.query(prompt, logits=True))
+
+    alone = [await asked(prompt) for prompt in prompts]
+    again = [await asked(prompt) for prompt in prompts]
+    together = await asyncio.gather(*map(asked, prompts))
     for made in (*alone, *again, *together):
         if made.failure is not None:
             raise Complaint(f"a query that is answered alone fails beside others: {made.failure}")
         complain(disorder(made))
     chance = _by_chance(rig.plan)
-    if any(one.answer != two.answer for one, two in zip(alone, again, strict=True)):
+    if not all(map(alike, alone, again)):
         if chance:
             raise NotApplicable(
                 f"answers differ by chance, as the claim with {chance} says, so a mix-up would not show"
             )
         raise Complaint("the same greedy query is answered in two ways: is state left over from the query before it?")
-    if mixed := sum(one.answer != two.answer for one, two in zip(alone, together, strict=True)):
+    if mixed := AT_ONCE - sum(map(alike, alone, together)):
         raise Complaint(
             f"{mixed} of {AT_ONCE} queries are answered otherwise when they are in flight together: "
             "keep a role's state by `ctx.query`"

@@ -36,6 +36,7 @@ from unfed.plugins.conformance.canary import Canary, Planter, read_rows
 from unfed.plugins.conformance.exchange import Exchange
 from unfed.plugins.conformance.faults import blame
 from unfed.plugins.conformance.haystack import Seen, entries_after
+from unfed.plugins.conformance.likeness import ROUNDING, alike
 from unfed.plugins.conformance.outcome import Complaint
 from unfed.plugins.conformance.privacy import Planted, Verdict, judge
 from unfed.plugins.conformance.probe import Weight, weigh
@@ -291,3 +292,28 @@ def test_the_right_party_named_in_time_is_enough() -> None:
 def test_another_party_or_a_late_word_is_told(failure: Failure, took: float, said: str) -> None:
     with pytest.raises(Complaint, match=said):
         blame("layers-1", "killed", failure, took, within=5)
+
+
+def answered(*steps: tuple[int, np.ndarray | None]) -> Exchange:
+    """An exchange that took these tokens from these logits."""
+    tokens = [Token(id=each, text="t", logits=None if row is None else row.tobytes()) for each, row in steps]
+    return exchange(*tokens, finished("t" * len(steps), tuple(token.id for token in tokens)))
+
+
+LOGITS = np.random.default_rng(7).normal(size=256).astype("<f4")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        (((1, None), (2, None)), ((1, None), (2, None)), True),
+        (((1, None), (2, None)), ((1, None), (3, None)), False),
+        (((1, LOGITS), (2, LOGITS)), ((1, LOGITS), (3, LOGITS * 1.001)), True),
+        (((1, LOGITS), (2, LOGITS)), ((3, LOGITS * 1.001), (9, LOGITS[::-1])), True),
+        (((1, LOGITS), (2, LOGITS)), ((1, LOGITS[::-1]), (3, LOGITS)), False),
+        (((1, LOGITS), (2, LOGITS)), ((1, LOGITS), (3, LOGITS + np.float32(2 * ROUNDING))), False),
+        (((1, LOGITS), (2, LOGITS)), ((1, LOGITS),), False),
+    ],
+)
+def test_answers_are_alike_but_for_rounding(one: tuple, two: tuple, same: bool) -> None:
+    assert alike(answered(*one), answered(*two)) == same == alike(answered(*two), answered(*one))
