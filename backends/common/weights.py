@@ -15,6 +15,8 @@ from .families import family_of
 
 DTYPE = torch.float32
 """What every backend computes in, whatever the checkpoint stores: where two differ, it is then by their own doing."""
+_LARGE = 1 << 19
+"""Elements of a matrix that is read from memory each time: two megabytes, more than a core's own cache."""
 
 
 def skeleton(card: ModelCard) -> Any:
@@ -70,3 +72,15 @@ def fill(module: nn.Module, model: Model, names: Mapping[str, str]) -> None:
     weights = {parameter: read[tensor].to(DTYPE) for parameter, tensor in names.items()}
     module.load_state_dict(weights, strict=True, assign=True)
     module.requires_grad_(False).eval()
+    for each in module.modules():
+        if isinstance(each, nn.Linear):
+            _lay_out(each)
+
+
+def _lay_out(linear: nn.Linear) -> None:
+    """Store a matrix column by column where a token's product with it is then read up to twice as fast.
+
+    That is where it widens and does not fit a cache. The product is the same but for the order of its sums.
+    """
+    if linear.weight.numel() >= _LARGE and linear.out_features >= linear.in_features:
+        linear.weight = nn.Parameter(linear.weight.t().contiguous().t(), requires_grad=False)

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, DynamicCache
 
 import unfed.backends.common.shard as sharding
+from unfed.backends.common import weights
 from unfed.backends.common.ends import Embedding, Head
 from unfed.backends.common.families import FAMILIES
-from unfed.backends.common.shard import shard
+from unfed.backends.common.shard import Shard, shard
 from unfed.plugins import UnfedError, layers, split_evenly
 from unfed.plugins.models import FAMILIES as CARD_FAMILIES
 
@@ -76,6 +77,25 @@ def test_prefill_and_decode_equal_the_whole_model_bit_for_bit(folder: Path, shar
         assert torch.equal(found, expected)
         start += ids.shape[1]
         ids = found.argmax()[None, None]
+
+
+def test_large_matrices_are_laid_out_for_single_tokens_and_give_the_same_but_for_rounding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of(save_llama(tmp_path / "llama"))
+
+    def made() -> tuple[Shard, Head]:
+        return shard(FakeModel(card), 0, card.layers - 1), Head(FakeModel(card))
+
+    rows = made()
+    monkeypatch.setattr(weights, "_LARGE", 1)
+    columns = made()
+    strides = {name: each.stride() for name, each in columns[0]._base.named_parameters() if each.dim() == 2}
+    assert {stride[0] == 1 for name, stride in strides.items() if "up_proj" in name or "q_proj" in name} == {True}
+    assert {stride[1] == 1 for name, stride in strides.items() if "down_proj" in name} == {True}
+    hidden = Embedding(FakeModel(card))(PROMPT, 0)
+    expected, found = (head(part(hidden, part.new_cache())) for part, head in (rows, columns))
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_rotary_embeddings_made_ahead_serve_queries_at_different_places(
