@@ -76,8 +76,8 @@ class _Session:
         return part
 
     def _deal(self, start: int, tokens: int) -> list[Part]:
-        deal = Deal()
-        self._transformer.step(Dealing(deal), blank(tokens, self._transformer.weights.hidden), self._cache, start)
+        deal, given = Deal(), blank(tokens, self._transformer.weights.embedding.extent)
+        self._transformer.step(Dealing(deal), given, self._cache, start)
         return [
             {"seed": seed, **{name: _tensor(data) for name, data in (("common", common), ("own", own))}}
             for seed, common, own in deal.parts()

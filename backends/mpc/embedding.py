@@ -53,11 +53,15 @@ def keys(ids: list[int], vocab: int) -> tuple[Keys, Keys]:
 
 def look_up(party: int, keys: Keys, table: torch.Tensor) -> torch.Tensor:
     """A share of the rows: int64 [t, hidden], of a table [vocab, hidden]."""
-    vocab = len(table)
+    return one_hot(party, keys, len(table)) @ table
+
+
+def one_hot(party: int, keys: Keys, vocab: int) -> torch.Tensor:
+    """A share of the tokens' one-hot rows: int64 [t, vocab]."""
     words = (part.numpy().view(np.uint64) for part in (keys.root, keys.seeds, keys.last))
     root, seeds, last = (np.ascontiguousarray(part) for part in words)
     found = dpf.expand(party, root, dpf.Correction(seeds, keys.bits.numpy(), last), -(-vocab // PER_LEAF))
-    return torch.from_numpy(found.view(np.int64)).reshape(len(root), -1)[:, :vocab] @ table
+    return torch.from_numpy(found.view(np.int64)).reshape(len(root), -1)[:, :vocab]
 
 
 def fits(keys: Keys, vocab: int) -> bool:

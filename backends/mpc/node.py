@@ -15,7 +15,7 @@ from ..common.whole import Whole
 from .backend import NODES
 from .bounds import fit
 from .calibrate import calibrate
-from .embedding import Keys, fits, look_up
+from .embedding import Keys, fits
 from .engine.blank import blank
 from .engine.session import Computing, Draw, Preparing
 from .scales import Format
@@ -87,8 +87,8 @@ class Node(Role):
     def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         if session.channel is None:
             session.channel = self.ctx.channel(self._peer, f"shares {self.ctx.query}")
-        embedded = look_up(self._party, keys, self._transformer.weights.table)
-        return session.run(self._transformer, self._peer, embedded)
+        given = self._transformer.weights.embedding.given(self._party, keys)
+        return session.run(self._transformer, self._peer, given)
 
     def _client_only(self, sender: str) -> None:
         if sender != "client":
@@ -120,11 +120,11 @@ class _Session:
 
     def prepare(self, transformer: Transformer, start: int, tokens: int, part: tuple[bytes, bytes, bytes]) -> None:
         preparing = Preparing(Draw(self._party, *part))
-        transformer.step(preparing, blank(tokens, transformer.weights.hidden), self._masks, start)
+        transformer.step(preparing, blank(tokens, transformer.weights.embedding.extent), self._masks, start)
         preparing.draw.finish()
         self.ready.append(_Prepared(start, tokens, preparing.made))
 
-    def run(self, transformer: Transformer, peer: str, embedded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(self, transformer: Transformer, peer: str, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         channel, step = self.channel, self.ready.popleft()
         assert channel is not None
 
@@ -134,7 +134,7 @@ class _Session:
                 raise UnfedError(f"{peer} sent shares that do not fit", kind="protocol", party=peer)
             return theirs
 
-        return transformer.step(Computing(self._party, step.made, exchange), embedded, self._cache, step.start)
+        return transformer.step(Computing(self._party, step.made, exchange), given, self._cache, step.start)
 
     def close(self) -> None:
         if self.channel is not None:
