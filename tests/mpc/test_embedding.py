@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniform import is_uniform
 
-from unfed.backends.mpc.embedding import Keys, fits, keys, look_up
+from unfed.backends.mpc.embedding import Keys, fits, keys, look_up, one_hot
 
 
 @settings(max_examples=30, deadline=None)
@@ -21,6 +21,8 @@ def test_both_shares_add_up_to_the_rows(data: st.DataObject, vocab: int) -> None
     first, second = keys(ids, vocab)
     assert fits(first, vocab) and fits(second, vocab)
     assert torch.equal(look_up(0, first, table) + look_up(1, second, table), table[ids])
+    rows = torch.nn.functional.one_hot(torch.tensor(ids), vocab)
+    assert torch.equal(one_hot(0, first, vocab) + one_hot(1, second, vocab), rows)
 
 
 @pytest.mark.parametrize("vocab", [50257, 128256])
