@@ -6,10 +6,10 @@ import asyncio
 
 import torch
 
-from unfed.plugins import Context, UnfedError, serve
+from unfed.plugins import Channel, Context, UnfedError, serve
 
 from .backend import DEALER, NODES, OWNER
-from .dealer import Dealer
+from .dealer import Dealer, Part
 from .engine.blank import blank
 from .engine.ring import SEED, Stream
 from .engine.session import Computing, Deal, Dealing, Draw, Exchange, Preparing
@@ -21,14 +21,16 @@ from .transformer import Transformer
 from .warm import warm
 from .weights import Public, Weights, outline
 
+PATIENCE = 10.0
+"""Seconds that a node waits for the other one, once the owner told it the format: it tells both at once."""
+
 
 class SecretNode(Node):
     """Holds a share of the weights, and every matrix of them under a mask."""
 
     async def _weights(self) -> tuple[Format, Weights]:
         format = Format.travelled(await self.ctx.call(OWNER, "format"))
-        # Opened at once: the other node's share may be long under way.
-        channel = await asyncio.to_thread(self.ctx.channel, self._peer, "weights")
+        channel = await asyncio.to_thread(self._meet, format)
         try:
             model = outline(self.ctx.model.card)
             shapes = whole(model, format.scales)
@@ -40,6 +42,24 @@ class SecretNode(Node):
             return format, await asyncio.to_thread(held, run, model, format.scales, share)
         finally:
             channel.close()
+
+    def _meet(self, format: Format) -> Channel:
+        """The channel with the other node, which has been told the same; opened before shares are long under way."""
+        try:
+            channel = self.ctx.channel(self._peer, "weights")
+            told = channel.exchange(timeout=PATIENCE, format=list(format)).get("format")
+        except UnfedError as error:
+            if error.failure.kind != "timeout":
+                raise
+            raise UnfedError(
+                f"{self._peer} opens no weights now: nodes do that together, when their fleet starts",
+                kind="unavailable",
+                party=self._peer,
+                hint="start the fleet anew",
+            ) from None
+        if Format.travelled(told) != format:
+            raise UnfedError(f"{OWNER} told the nodes different formats", kind="protocol", party=OWNER)
+        return channel
 
 
 class SecretDealer(Dealer):
@@ -63,6 +83,16 @@ class SecretDealer(Dealer):
                 f"{sender} says otherwise than its peer how numbers are held", kind="protocol", party=sender
             )
         return seeds[NODES.index(sender)]
+
+    @serve
+    async def material(self, sender: str, *, step: int, start: int, tokens: int) -> Part:
+        if self._masked is None:
+            raise UnfedError(
+                "the masks of the weights went with the dealer before this one",
+                kind="unavailable",
+                hint="start the fleet anew",
+            )
+        return await super().material(sender, step=step, start=start, tokens=tokens)
 
     def _mask(self, format: Format) -> tuple[bytes, bytes]:
         deal, model = Deal(), outline(self.ctx.model.card)

@@ -178,6 +178,7 @@ async def test_nothing_ever_reaches_the_owner_once_nodes_have_started(seen: list
     ("roles", "party", "message"),
     [
         ({"owner": "mpc_rogues:Dying"}, OWNER, "owner: process .* was killed"),
+        ({"owner": "mpc_rogues:TwoFaced"}, OWNER, "different formats"),
         ({"owner": "mpc_rogues:Stingy"}, OWNER, "no share of the weights"),
         ({"compute_1": "mpc_rogues:Curious"}, NODES[1], "only compute-0"),
         ({"compute_1": "mpc_rogues:Contrary"}, NODES[1], "otherwise than its peer"),
@@ -205,3 +206,16 @@ async def test_a_party_killed_in_mid_answer_is_named(launcher: LocalLauncher, tm
         assert outcome.failure is not None and outcome.failure.party == victim
         assert outcome.seconds < 5
     assert not alive(pids)
+
+
+async def test_an_owner_can_be_replaced_and_nobody_else(launcher: LocalLauncher, tmp_path: Path) -> None:
+    card = read_card(DEMO)
+    async with running(launcher, plan(card), tmp_path, models={"model": card}) as fleet:
+        before = (await ask(fleet, PROMPTS[0])).answer.token_ids
+        await fleet.restart(OWNER)
+        assert (await ask(fleet, PROMPTS[0])).answer.token_ids == before
+        await fleet.restart(DEALER)
+        failure = (await ask(fleet, PROMPTS[0])).failure
+        assert failure is not None and failure.party == DEALER and failure.hint == "start the fleet anew"
+        with pytest.raises(UnfedError, match="nodes do that together"):
+            await fleet.restart(NODES[0])

@@ -52,6 +52,15 @@ class Stingy(Owner):
         return (await super().second_share(sender, start=start))[:-1]
 
 
+class TwoFaced(Owner):
+    """Tells either node another format."""
+
+    @serve
+    async def format(self, sender: str) -> list[object]:
+        ranges, scales, activation = self._format
+        return [ranges, scales, activation * (2 if sender == "compute-1" else 1)]
+
+
 class Curious(SecretNode):
     """Asks for its peer's share."""
 
@@ -65,6 +74,7 @@ class Contrary(SecretNode):
     async def _weights(self) -> tuple[Format, Weights]:
         format = Format.travelled(await self.ctx.call(OWNER, "format"))
         other = format._replace(activation=2 * format.activation)
+        await asyncio.to_thread(self._meet, format)
         await asyncio.sleep(1.0)  # after its peer
         await self.ctx.call(DEALER, "masks", format=list(other))
         raise AssertionError("the dealer believes everything")
