@@ -29,7 +29,7 @@ from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing
 from unfed.backends.mpc.scales import Scales
 from unfed.backends.mpc.secret import blanks, opening, share_of
-from unfed.backends.mpc.shared import flat, unflat
+from unfed.backends.mpc.shared import flat, size, unflat
 from unfed.backends.mpc.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
 
@@ -217,7 +217,7 @@ class SecretNode(Node):
     async def _make(self) -> None:
         shapes = {work: secrets(self._folder, work, self._model) for work in self._names}
         joined = [linear for work in self._names for linear in shapes[work]]
-        shares = iter(unflat(await share_of(self.ctx, self._party, len(flat(joined))), joined))
+        shares = iter(unflat(await share_of(self.ctx, self._party, size(joined)), joined))
         channel = await asyncio.to_thread(self.ctx.channel, NODES[1 - self._party], "weights")
         for work, mine in shapes.items():
             seed = await self.ctx.call("dealer", "masks", work=work)
