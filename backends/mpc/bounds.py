@@ -52,7 +52,7 @@ def fit(model: Folded, ranges: Ranges) -> Format:
     # What is taken off a score is a score: differences are twice as large. They may not wrap where they are compared.
     paired = 63 - _bits(2 * scores - ranges.score[0])
     scales = scales._replace(
-        residual=min(scales.residual, (62 - _bits(stream * stream)) // 2),
+        residual=min(scales.residual, (60 - _bits(stream * stream)) // 2),  # rows are looked up in 31 bits
         paired=min(scales.paired, paired // 2 - scales.attending),
         inverse=min(scales.inverse, INVERSE + _bits(ranges.total[1])),
         out=min(scales.out, 61 - scales.attended - _bits(after_attention)),

@@ -15,8 +15,9 @@ from ..common.whole import Whole
 from .backend import NODES
 from .bounds import fit
 from .calibrate import calibrate
-from .embedding import Keys, fits, look_up
+from .embedding import Keys, fits, keys, look_up
 from .engine.blank import blank
+from .engine.rows import Rows
 from .engine.session import Computing, Draw, Preparing
 from .scales import Format
 from .transformer import Cache, Transformer
@@ -35,7 +36,10 @@ class Node(Role):
             self._format = fit(folded, calibrate(Whole(card).model, context, self.ctx.settings["softmax"]))
         else:
             self._format = Format.travelled(await self.ctx.call(NODES[0], "format"))
-        self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
+        weights = fixed(folded, self._format.scales)
+        self._table = Rows(weights.table)
+        look_up(self._party, keys([0], card.vocab)[self._party], self._table)  # as `warm` does
+        self._transformer = Transformer(weights._replace(table=weights.table[:0]), self._format)
         warm(self._transformer, self._party)
         self._sessions: dict[str, _Session] = {}
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
@@ -73,21 +77,21 @@ class Node(Role):
     ) -> dict[str, torch.Tensor]:
         """Run tokens, given as keys, through the model: shares of the last logits and of how many guards fell."""
         self._client_only(sender)
-        session, keys = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
+        session, given = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
         vocab = self.ctx.model.card.vocab
         if session is None or step != session.done or not session.ready:
             raise UnfedError(f"{sender} runs step {step}, which is not prepared", kind="protocol", party=sender)
-        if not fits(keys, vocab) or len(root) != session.ready[0].tokens:
+        if not fits(given, vocab) or len(root) != session.ready[0].tokens:
             raise UnfedError(f"{sender} sent keys that do not fit what was prepared", kind="protocol", party=sender)
         session.done += 1
-        logits, guard = await asyncio.to_thread(self._run, session, keys)
+        logits, guard = await asyncio.to_thread(self._run, session, given)
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * len(root))
         return {"logits": logits, "guard": guard.reshape(1)}
 
     def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         if session.channel is None:
             session.channel = self.ctx.channel(self._peer, f"shares {self.ctx.query}")
-        embedded = look_up(self._party, keys, self._transformer.weights.table)
+        embedded = look_up(self._party, keys, self._table)
         return session.run(self._transformer, self._peer, embedded)
 
     def _client_only(self, sender: str) -> None:

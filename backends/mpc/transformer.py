@@ -45,14 +45,16 @@ class Transformer:
         self.tables = approximate(weights, format)
 
     def step(self, run: Run, embedded: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run tokens [t, hidden] that follow `start` others.
+        """Run tokens that follow `start` others: shares [t, hidden] over Z_2^32 of what is below 2^30.
 
         Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
         weights, scales, guards = self.weights, self.scales, Guards()
         if weights.positions is not None:
             embedded = embedded + run.public(weights.positions[start : start + embedded.shape[0]])
-        (residual,) = run.open(embedded)
+        # Times 2^32 it is shared over Z_2^64, and cutting that off again is exact.
+        (opened,) = run.open(embedded << 32)
+        residual: Wire = run.apply(Truncate(32), opened)
         for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
             residual = self.layer(run, residual, number, cache, start, guards, last_only=last)

@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.mpc_works import Block, Mlp, Work, arrays, table
+from bench.mpc_works import Block, Lifted, Mlp, Work, arrays, table
 
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
-from unfed.backends.mpc.scales import Scales
 from unfed.backends.mpc.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
 
@@ -40,20 +40,24 @@ class Client(ClientRole):
     async def answer(self, query: Query) -> AsyncIterator[Answer]:
         asked = json.loads(query.prompt)
         work = asked["work"]
-        stored = self._inputs[work]
-        number = asked["number"] % len(stored["ids" if work == "embedding" else "x"])
-        told = await (self._embed(number) if work == "embedding" else self._compute(work, number))
-        yield Answer(text=json.dumps(told))
+        yield Answer(text=json.dumps(await self._compute(work, asked["number"])))
 
     async def _compute(self, work: str, number: int) -> dict[str, float]:
         stored = self._inputs[work]
+        number %= len(stored["ids" if work == "embedding" else "x"])
         began = time.perf_counter()
         prepared = await self._both("prepare", work=work)
         offline = time.perf_counter() - began
         given, made = prepared[0]["given"], prepared[0]["made"]
         began = time.perf_counter()
-        shares = ring.share(ring.encode(torch.from_numpy(stored["x"][number]), given))
-        replies = await self._both("run", *({"share": share} for share in shares), work=work)
+        if self._table is not None and work == "embedding":
+            ids = stored["ids"][number].tolist()
+            wanted = self._table[ids].astype(np.float64)
+            replies = await self._both("look_up", *(each._asdict() for each in keys(ids, len(self._table))))
+        else:
+            wanted = stored["wanted"][number]
+            shares = ring.share(ring.encode(torch.from_numpy(stored["x"][number]), given))
+            replies = await self._both("run", *({"share": share} for share in shares), work=work)
         found = ring.decode(replies[0]["result"] + replies[1]["result"], made)
         online = time.perf_counter() - began
         if int(replies[0]["guard"] + replies[1]["guard"]):
@@ -61,21 +65,10 @@ class Client(ClientRole):
         return {
             "offline": offline,
             "online": online,
-            "error": float((found - torch.from_numpy(stored["wanted"][number])).abs().max()),
+            "error": float((found - torch.from_numpy(wanted)).abs().max()),
             **{name: max(each[name] for each in prepared) for name in ("deal", "fetch", "expand", "material")},
             **{name: max(each[name] for each in replies) for name in ("compute", "rounds", "sent")},
         }
-
-    async def _embed(self, number: int) -> dict[str, float]:
-        assert self._table is not None
-        ids, vocab = self._inputs["embedding"]["ids"][number].tolist(), len(self._table)
-        began = time.perf_counter()
-        replies = await self._both("look_up", *(each._asdict() for each in keys(ids, vocab)))
-        found = ring.decode(replies[0]["rows"] + replies[1]["rows"], Scales().residual)
-        online = time.perf_counter() - began
-        wanted = torch.from_numpy(self._table[ids]).double()
-        compute = max(each["compute"] for each in replies)
-        return {"online": online, "compute": compute, "error": float((found - wanted).abs().max())}
 
     async def _both(self, method: str, *own: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         """Both nodes' replies to a call with the same `fields`, and with `own` ones for each."""
@@ -98,6 +91,8 @@ class _Worker(Role):
                 self._works[name] = Mlp(self._folder)
             elif name == "block":
                 self._works[name] = Block(self._folder, type(self)._folded(self.ctx.model))
+            else:
+                self._works[name] = Lifted()
 
 
 class Node(_Worker):
@@ -109,7 +104,7 @@ class Node(_Worker):
         self._made: dict[str, deque[Any]] = {}
         self._channel: Channel | None = None
         if "embedding" in self.ctx.settings["works"]:
-            self._table = table(self._folder)
+            self._table = Rows(table(self._folder))
 
     async def forget(self, query: str) -> None:
         self._made.pop(query, None)
@@ -161,9 +156,14 @@ class Node(_Worker):
     async def look_up(
         self, sender: str, *, root: torch.Tensor, seeds: torch.Tensor, bits: torch.Tensor, last: torch.Tensor
     ) -> dict[str, Any]:
+        return await asyncio.to_thread(self._embedded, Keys(root, seeds, bits, last), self._made.pop(self.ctx.query))
+
+    def _embedded(self, keys: Keys, made: deque[Any]) -> dict[str, Any]:
         began = time.perf_counter()
-        rows = await asyncio.to_thread(look_up, self._party, Keys(root, seeds, bits, last), self._table)
-        return {"rows": rows, "compute": time.perf_counter() - began}
+        rows = look_up(self._party, keys, self._table)
+        took = time.perf_counter() - began
+        told = self._run(self._works["embedding"], made, rows)
+        return told | {"compute": took + told["compute"]}
 
 
 class Dealer(_Worker):

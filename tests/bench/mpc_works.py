@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from unfed.backends.common.folded import Folded
-from unfed.backends.mpc.engine.gates import Relu, Width
+from unfed.backends.mpc.engine.gates import Relu, Truncate, Width
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
@@ -83,6 +83,18 @@ def arrays(folder: Path, name: str) -> dict[str, Any]:
     """Stored arrays of one computation, by name."""
     with np.load(folder / f"{name}.npz") as stored:
         return dict(stored)
+
+
+class Lifted:
+    """16 rows over Z_2^32, as looking them up gives them, lifted to Z_2^64 as by the first opening of a model."""
+
+    shape = (16, 768)
+    given = made = Scales().residual
+
+    def __call__(self, run: Run, x: torch.Tensor) -> Result:
+        (opened,) = run.open(x << 32)
+        rows: torch.Tensor = run.share(run.apply(Truncate(32), opened))
+        return rows, run.public(torch.zeros(1, dtype=torch.int64))
 
 
 def table(folder: Path) -> torch.Tensor:

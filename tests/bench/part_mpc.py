@@ -40,7 +40,7 @@ QUICK = (
     ),
     Contest(
         "embedding",
-        (Told("private embedding, 16 tokens, 50257x768", "online", "crypten", 7),),
+        (Told("private embedding, 16 tokens, 50257x768, offline + online", "whole", "crypten", 7),),
         runs=9,
         trips=3,
         notes={"peer": "one-hot rows by a public table; the owner of the tokens is rank 0, which knows them"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from .blank import blank
 from .gates import AtLeast, Below, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
+from .rows import Rows
 from .session import Computing, Deal, Dealing, Draw, Preparing, Run
 
 
@@ -21,6 +23,7 @@ def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
+    Rows(torch.zeros(1, 1, dtype=torch.int64)).weighted(np.zeros((1, 1), np.uint32))
     deal = Deal()
     everything(Dealing(deal), blank(1))
     for party, part in enumerate(deal.parts()):
