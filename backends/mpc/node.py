@@ -24,6 +24,8 @@ from .transformer import Cache, Transformer
 from .warm import warm
 from .weights import fixed
 
+Part = tuple[bytes, memoryview, memoryview]
+
 
 class Node(Role):
     async def start(self) -> None:
@@ -122,7 +124,7 @@ class _Session:
         self._party = party
         self._masks, self._cache = Cache(), Cache()
 
-    def prepare(self, transformer: Transformer, start: int, tokens: int, part: tuple[bytes, bytes, bytes]) -> None:
+    def prepare(self, transformer: Transformer, start: int, tokens: int, part: Part) -> None:
         preparing = Preparing(Draw(self._party, *part))
         transformer.step(preparing, blank(tokens, transformer.weights.hidden), self._masks, start)
         preparing.draw.finish()
@@ -145,9 +147,14 @@ class _Session:
             self.channel.close()
 
 
-def _part(fields: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
+def _part(fields: dict[str, Any]) -> Part:
     """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
     seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
     if not (isinstance(seed, bytes) and isinstance(common, torch.Tensor) and isinstance(own, torch.Tensor)):
         raise UnfedError("the dealer sent what is no material", kind="protocol", party="dealer")
-    return seed, common.numpy().tobytes(), own.numpy().tobytes()
+    return seed, _bytes(common), _bytes(own)
+
+
+def _bytes(part: torch.Tensor) -> memoryview:
+    data: memoryview = part.contiguous().view(torch.uint8).numpy().reshape(-1).data
+    return data
