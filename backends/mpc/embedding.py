@@ -55,12 +55,13 @@ def keys(ids: list[int], vocab: int) -> tuple[Keys, Keys]:
 
 
 def look_up(party: int, keys: Keys, table: Rows) -> torch.Tensor:
-    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count."""
+    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count. `table` is over `HALF`."""
     words = (part.numpy().view(np.uint64) for part in (keys.root, keys.seeds, keys.last))
     root, seeds, last = (np.ascontiguousarray(part) for part in words)
     correction = dpf.Correction(seeds, keys.bits.numpy(), last)
     found = dpf.expand(party, root, correction, -(-table.rows // PER_LEAF), dpf.HALF)
-    return table.weighted(found.view(np.uint32).reshape(len(root), -1)[:, : table.rows])
+    weights = torch.from_numpy(found.view(np.int32)).reshape(len(root), -1)
+    return table.weighted(weights[:, : table.rows]).long()
 
 
 def fits(keys: Keys, vocab: int) -> bool:

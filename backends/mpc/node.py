@@ -17,7 +17,7 @@ from .bounds import fit
 from .calibrate import calibrate
 from .embedding import Keys, fits, keys, look_up
 from .engine.blank import blank
-from .engine.rows import Rows
+from .engine.rows import HALF, Rows
 from .engine.session import Computing, Draw, Preparing
 from .scales import Format
 from .transformer import Cache, Transformer
@@ -39,7 +39,7 @@ class Node(Role):
         else:
             self._format = Format.travelled(await self.ctx.call(NODES[0], "format"))
         weights = fixed(folded, self._format.scales)
-        self._table = Rows(weights.table)
+        self._table = Rows(weights.table, HALF)
         look_up(self._party, keys([0], card.vocab)[self._party], self._table)  # as `warm` does
         self._transformer = Transformer(weights._replace(table=weights.table[:0]), self._format)
         warm(self._transformer, self._party)

@@ -23,7 +23,7 @@ from unfed.backends.common.folded import fold
 from unfed.backends.mpc.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
-from unfed.backends.mpc.engine.rows import Rows
+from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
 from unfed.backends.mpc.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
@@ -118,7 +118,7 @@ class Node(_Worker):
         self._made: dict[str, deque[Any]] = {}  # by work; runs take from it in order
         self._channel: Channel | None = None
         if "embedding" in self.ctx.settings["works"]:
-            self._table = Rows(table(self._folder))
+            self._table = Rows(table(self._folder), HALF)
 
     @serve
     async def prepare(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from unfed.backends.common.folded import Folded
+from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.gates import Relu, Truncate, Width
+from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
@@ -45,7 +47,7 @@ class Mlp:
 
     def __init__(self, folder: Path) -> None:
         stored = arrays(folder, "mlp")
-        self._matrices = [_encoded(stored[name], self.weight) for name in ("w1", "w2")]
+        self._matrices = [Rows(_encoded(stored[name], self.weight)) for name in ("w1", "w2")]
         self._biases = [
             _encoded(stored[name], scale) for name, scale in (("b1", self.given + self.weight), ("b2", self.made))
         ]
@@ -60,7 +62,9 @@ class Mlp:
         return result, run.public(torch.zeros(1, dtype=torch.int64))  # it has no range to leave
 
     def _linear(self, run: Run, number: int, x: torch.Tensor) -> torch.Tensor:
-        return x @ self._matrices[number] + run.public(self._biases[number][None])
+        matrix = self._matrices[number]
+        product = matrix.weighted(x) if isinstance(x, torch.Tensor) else blank(1, matrix.columns)
+        return product + run.public(self._biases[number][None])
 
 
 class Block:

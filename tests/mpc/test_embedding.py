@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from uniform import is_uniform
 
 from unfed.backends.mpc.embedding import Keys, fits, keys, look_up
-from unfed.backends.mpc.engine.rows import LANES, Rows
+from unfed.backends.mpc.engine.rows import HALF, Rows
 
 
 def added(first: Keys, second: Keys, table: torch.Tensor) -> torch.Tensor:
     """What both nodes' shares add up to, read as numbers of 32 bits with a sign."""
-    packed = Rows(table)
+    packed = Rows(table, HALF)
     return (look_up(0, first, packed) + look_up(1, second, packed)).to(torch.int32).long()
 
 
@@ -44,23 +44,8 @@ def test_what_a_node_gets_and_makes_of_it_is_spread_evenly(party: int) -> None:
     mine = keys([7] * 4000, 64)[party]
     for part in (mine.root, mine.seeds[..., 1], mine.last):  # the first word of a correction has a bit of its own
         assert is_uniform(np.ascontiguousarray(part.numpy()).view(np.uint64).reshape(-1))
-    share = look_up(party, mine, Rows(torch.eye(64, dtype=torch.int64))).numpy()[:, 7]
+    share = look_up(party, mine, Rows(torch.eye(64, dtype=torch.int64), HALF)).numpy()[:, 7]
     assert is_uniform(share.astype(np.uint32).reshape(-1, 2).view(np.uint64).reshape(-1))
-
-
-@pytest.mark.parametrize("vectors", [1, 2, 4, 5, 16, 17, 35])
-@pytest.mark.parametrize("columns", [1, LANES, LANES + 3])
-def test_rows_are_weighted_as_any_product_would(vectors: int, columns: int) -> None:
-    table = torch.randint(-(2**31) + 1, 2**31, (2500, columns))
-    weights = np.random.default_rng(vectors).integers(0, 1 << 32, (vectors, 2500), dtype=np.uint32)
-    expected = torch.from_numpy(weights.astype(np.int64)) @ table
-    assert torch.equal(Rows(table).weighted(weights).to(torch.int32), expected.to(torch.int32))
-
-
-def test_a_table_of_numbers_that_do_not_fit_is_refused() -> None:
-    Rows(torch.tensor([[-(2**31) + 1]]))
-    with pytest.raises(OverflowError):
-        Rows(torch.tensor([[2**31]]))
 
 
 def test_keys_of_two_tokens_look_alike() -> None:

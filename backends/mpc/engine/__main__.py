@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from .blank import blank
 from .gates import AtLeast, Below, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
-from .rows import Rows
+from .rows import HALF, WORD, Rows
 from .session import Computing, Deal, Dealing, Draw, Preparing, Run
 
 
@@ -23,7 +22,8 @@ def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    Rows(torch.zeros(1, 1, dtype=torch.int64)).weighted(np.zeros((1, 1), np.uint32))
+    for bits, kind in ((HALF, torch.int32), (WORD, torch.int64)):
+        Rows(torch.zeros(1, 1, dtype=torch.int64), bits).weighted(torch.zeros(1, 1, dtype=kind))
     deal = Deal()
     everything(Dealing(deal), blank(1))
     for party, part in enumerate(deal.parts()):

@@ -1,7 +1,7 @@
-"""Sums of a public table's rows, weighted by shares over Z_2^32: tiles of sums that stay in registers.
+"""Products of shares with a public matrix of small numbers: sums of its rows, in tiles that stay in registers.
 
-For a few shared vectors at once every row is read once, and each number in it is multiplied with as many weights. A
-general product of integer matrices reads them from memory again and again, and multiplies 64 bits where 32 do.
+For a few shared vectors at once every row is read once, as 32 bits, and each number in it is multiplied with as many
+weights. A general product of integer matrices reads them from memory again and again, twice as wide.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numba.extending import intrinsic
 from .kernels import compiled
 
 cgutils: Any = _cgutils
-LANES = 16
+HALF, WORD = 32, 64
+"""Bits of the ring."""
+LANES = {HALF: 16, WORD: 8}
 """Columns under one tile."""
 _LARGE, _SMALL = 16, 4
 """Vectors under one tile: as many as registers hold, fewer, or one."""
@@ -27,13 +29,19 @@ _ROWS = 2048
 
 
 def _tile(vectors: int) -> Any:
-    """Add Σ_r weights[first + vectors·r + v] · table[at + LANES·r + c] to out[to + LANES·v + c]; one row at least."""
+    """Add Σ_r weights[first + vectors·r + v] · table[at + lanes·r + c] to out[to + lanes·v + c]; one row at least.
+
+    The table holds int32; `out` and the weights say by their type over which ring it is.
+    """
 
     @intrinsic
     def tile(typing: Any, table: Any, at: Any, rows: Any, weights: Any, first: Any, out: Any, to: Any) -> Any:
+        bits = out.dtype.bitwidth
+        lanes = LANES[bits]
+
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            word, count = ir.IntType(32), ir.IntType(64)
-            vector = ir.VectorType(word, LANES)
+            word, count = ir.IntType(bits), ir.IntType(64)
+            vector, stored = ir.VectorType(word, lanes), ir.VectorType(ir.IntType(32), lanes)
             start, rows, origin, target = (arguments[number] for number in (1, 2, 4, 6))
 
             def element(number: int, offset: Any, kind: Any = None) -> Any:
@@ -45,7 +53,7 @@ def _tile(vectors: int) -> Any:
                 return builder.mul(value, ir.Constant(count, factor))
 
             sums = [
-                element(5, builder.add(target, ir.Constant(count, LANES * number)), vector) for number in range(vectors)
+                element(5, builder.add(target, ir.Constant(count, lanes * number)), vector) for number in range(vectors)
             ]
             before = [builder.load(each, align=4) for each in sums]
             entry, loop, done = builder.block, *(builder.append_basic_block(name) for name in ("tile", "tiled"))
@@ -53,12 +61,13 @@ def _tile(vectors: int) -> Any:
             builder.position_at_end(loop)
             row = builder.phi(count)
             so_far = [builder.phi(vector) for _ in sums]
-            loaded = builder.load(element(0, builder.add(start, times(row, LANES)), vector), align=4)
-            nothing, everywhere = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0] * LANES)
+            loaded = builder.load(element(0, builder.add(start, times(row, lanes)), stored), align=4)
+            loaded = loaded if bits == HALF else builder.sext(loaded, vector)
+            nothing, everywhere = ir.Constant(vector, ir.Undefined), ir.Constant(stored, [0] * lanes)
             after = []
             for number, each in enumerate(so_far):
                 place = builder.add(origin, builder.add(times(row, vectors), ir.Constant(count, number)))
-                weight = builder.insert_element(nothing, builder.load(element(3, place)), ir.Constant(word, 0))
+                weight = builder.insert_element(nothing, builder.load(element(3, place)), ir.Constant(count, 0))
                 spread = builder.shuffle_vector(weight, nothing, everywhere)
                 after.append(builder.add(each, builder.mul(loaded, spread)))
             following = builder.add(row, ir.Constant(count, 1))
@@ -78,15 +87,15 @@ def _tile(vectors: int) -> Any:
     return tile
 
 
-_sixteen, _four, _single = _tile(_LARGE), _tile(_SMALL), _tile(1)
+_sixteen, _four, _single = (_tile(vectors) for vectors in (_LARGE, _SMALL, 1))
 
 
 @compiled
-def _sums(table: Any, rows: int, blocks: int, weights: Any, vectors: int, out: Any) -> None:
+def _sums(table: Any, rows: int, blocks: int, lanes: int, weights: Any, vectors: int, out: Any) -> None:
     for begin in range(0, rows, _ROWS):
         count = min(_ROWS, rows - begin)
         for block in range(blocks):
-            at, to = (block * rows + begin) * LANES, block * vectors * LANES
+            at, to = (block * rows + begin) * lanes, block * vectors * lanes
             if vectors == _LARGE:
                 _sixteen(table, at, count, weights, begin * vectors, out, to)
             elif vectors == _SMALL:
@@ -96,39 +105,39 @@ def _sums(table: Any, rows: int, blocks: int, weights: Any, vectors: int, out: A
 
 
 class Rows:
-    """A public table, packed for sums of its rows mod 2^32.
+    """A public matrix, packed for products with shares.
 
     Args:
-        table: int64 [rows, columns], each number below 2^31 in magnitude.
+        matrix: int64 [rows, columns], each number below 2^31 in magnitude.
+        bits: `HALF` or `WORD`, of the ring that the shares are over.
     Raises:
-        OverflowError: one is not.
+        OverflowError: a number is larger.
     """
 
-    def __init__(self, table: torch.Tensor) -> None:
-        self.rows, self.columns = table.shape
-        if table.numel() and int(table.abs().max()) >= 1 << 31:
-            raise OverflowError("a number of the table does not fit 32 bits")
-        self._blocks = -(-self.columns // LANES)
-        packed = np.zeros((self._blocks, self.rows, LANES), np.int32)
+    def __init__(self, matrix: torch.Tensor, bits: int = WORD) -> None:
+        self.rows, self.columns = matrix.shape
+        if matrix.numel() and max(int(matrix.max()), -int(matrix.min())) >= 1 << 31:
+            raise OverflowError("a number of the matrix does not fit 32 bits")
+        self._bits, lanes = bits, LANES[bits]
+        self._blocks = -(-self.columns // lanes)
+        packed = np.zeros((self._blocks, self.rows, lanes), np.int32)
         for block in range(self._blocks):
-            part = table[:, block * LANES : (block + 1) * LANES]
+            part = matrix[:, block * lanes : (block + 1) * lanes]
             packed[block, :, : part.shape[1]] = part.numpy()
         self._packed = packed.reshape(-1)
 
-    def weighted(self, weights: Any) -> torch.Tensor:
-        """The sum of the rows, each times its weight: int64 [vectors, columns], of which the low 32 bits count.
-
-        Args:
-            weights: uint32 or int32 [vectors, rows].
-        """
-        found = np.empty((len(weights), self.columns), np.int32)
-        for begin in range(0, len(weights), _LARGE):
-            part = weights[begin : begin + _LARGE].view(np.int32)
+    def weighted(self, weights: torch.Tensor) -> torch.Tensor:
+        """Weights [vectors, rows] times the matrix: [vectors, columns]; both are int32 over `HALF` and int64 else."""
+        given = weights.numpy()
+        found = np.empty((len(given), self.columns), given.dtype)
+        lanes = LANES[self._bits]
+        for begin in range(0, len(given), _LARGE):
+            part = given[begin : begin + _LARGE]
             vectors = next(size for size in (1, _SMALL, _LARGE) if size >= len(part))
-            given = np.zeros((self.rows, vectors), np.int32)
-            given[:, : len(part)] = part.T
-            out = np.zeros((self._blocks, vectors, LANES), np.int32)
-            _sums(self._packed, self.rows, self._blocks, given.reshape(-1), vectors, out.reshape(-1))
+            laid = np.zeros((self.rows, vectors), given.dtype)
+            laid[:, : len(part)] = part.T
+            out = np.zeros((self._blocks, vectors, lanes), given.dtype)
+            _sums(self._packed, self.rows, self._blocks, lanes, laid.reshape(-1), vectors, out.reshape(-1))
             whole = out.transpose(1, 0, 2).reshape(vectors, -1)
             found[begin : begin + _LARGE] = whole[: len(part), : self.columns]
-        return torch.from_numpy(found).long()
+        return torch.from_numpy(found)
