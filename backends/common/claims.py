@@ -10,37 +10,54 @@ SEMI_HONEST = "every party follows the protocol and may only look at what it see
 def on_two_nodes(
     nodes: tuple[str, str], dealer: str, assumes: tuple[str, ...], right: tuple[str, ...] = ()
 ) -> list[Claim]:
-    """What two nodes that hold shares and a dealer learn, one by one and pooled, where weights are public to the nodes.
+    """What two nodes that hold shares and a dealer learn of prompt and output, one by one and pooled.
 
     Args:
         assumes: what confidentiality rests on besides `SEMI_HONEST` and that no two of the three pool what they have.
         right: what must hold for answers to be right, though all follow the protocol.
     """
-    apart = f"no two of {nodes[0]}, {nodes[1]} and {dealer} pool what they have"
-    claims = []
-    for asset in ("prompt", "output"):
-        for against in (*nodes, dealer):
-            claims.append(
-                Claim(
-                    asset=asset,
-                    property="confidentiality",
-                    against=(against,),
-                    basis="computational",
-                    assumes=(SEMI_HONEST, apart, *assumes),
-                    reveals=("length",),
-                )
-            )
-        for pair in (nodes, (nodes[0], dealer), (nodes[1], dealer)):
-            claims.append(Claim(asset=asset, property="confidentiality", against=pair, basis="none"))
-    claims += [
+    claims = [claim for asset in ("prompt", "output") for claim in shared(asset, nodes, dealer, assumes, ("length",))]
+    return claims + [
         Claim(asset="output", property="integrity", against=(against,), basis="none", assumes=right)
         for against in (*nodes, dealer)
     ]
-    claims += [
+
+
+def shared(
+    asset: str, nodes: tuple[str, str], dealer: str, assumes: tuple[str, ...], reveals: tuple[str, ...]
+) -> list[Claim]:
+    """An asset that two nodes hold as shares under a dealer's masks: kept from each alone, and from no two of them.
+
+    Args:
+        assumes: likewise, as in `on_two_nodes`.
+        reveals: what each learns all the same.
+    """
+    apart = f"no two of {nodes[0]}, {nodes[1]} and {dealer} pool what they have"
+    return [
+        *(
+            Claim(
+                asset=asset,
+                property="confidentiality",
+                against=(against,),
+                basis="computational",
+                assumes=(SEMI_HONEST, apart, *assumes),
+                reveals=reveals,
+            )
+            for against in (*nodes, dealer)
+        ),
+        *(
+            Claim(asset=asset, property="confidentiality", against=pair, basis="none")
+            for pair in (nodes, (nodes[0], dealer), (nodes[1], dealer))
+        ),
+    ]
+
+
+def open_weights(nodes: tuple[str, ...]) -> list[Claim]:
+    """Weights that all of `nodes` hold."""
+    return [
         Claim(asset="weights", property="confidentiality", against=(node,), basis="none", reveals=("all",))
         for node in nodes
     ]
-    return claims
 
 
 def on_the_network() -> tuple[Claim, ...]:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
-from unfed.plugins import Backend, Link, ModelCard, Models, Party, Plan, hookimpl
+from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Party, Plan, hookimpl
 from unfed.plugins import Options as AnyOptions
 
-from ..common.claims import on_the_network, on_two_nodes
+from ..common.claims import SEMI_HONEST, on_the_network, on_two_nodes, open_weights, shared
 from ..common.families import family_of
 
 NODES = ("compute-0", "compute-1")
+DEALER, OWNER = "dealer", "owner"
 FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
+
+
+STREAM = "AES-128 in counter mode under a secret key is a pseudorandom generator"
+FORMAT = (
+    "the config",
+    "bits of fraction of each kind of number",
+    "powers of two about the mean squares before each normaliser, and above what activation functions are given",
+    "whether attention scores spread widely",
+)
+"""What is told of secret weights: the config, and `scales.Format`."""
 
 
 class MpcOptions(AnyOptions):
@@ -22,6 +33,9 @@ class MpcOptions(AnyOptions):
     softmax: Literal["auto", "own", "maximum"] = "auto"
     """What is taken off attention scores: a token's own, which is quicker and fails where scores spread widely, or the
     largest. `auto` looks how they spread when the model writes texts of its own."""
+    weights: Literal["public", "secret"] = "public"
+    """Whether both nodes hold the model, or a further party, its owner, shares it between them so that neither learns
+    the weights: three rounds more a layer and one a token, and more to send."""
 
 
 class Mpc(Backend):
@@ -38,24 +52,81 @@ class Mpc(Backend):
         card = models["model"]
         assert isinstance(card, ModelCard) and isinstance(options, MpcOptions)
         family_of(card)
-        role, shared = "unfed.backends.mpc", {"context": min(options.context, card.context or options.context)}
-        held = {**shared, "softmax": options.softmax}
-        parties = (
-            Party("client", f"{role}.client:Client", opens={"model": ("config",)}, settings=shared),
-            *(
-                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"party": party, **held})
-                for party, name in enumerate(NODES)
-            ),
-            Party("dealer", f"{role}.dealer:Dealer", opens={"model": ("config",)}, settings=shared),
+        context = {"context": min(options.context, card.context or options.context)}
+        calibrating = {**context, "softmax": options.softmax}
+        return _secret(context, calibrating) if options.weights == "secret" else _public(context, calibrating)
+
+
+ROLES = "unfed.backends.mpc"
+LINKS = (
+    *(Link("client", name) for name in NODES),
+    Link(*NODES),
+    *(Link(name, DEALER) for name in NODES),
+)
+
+
+def _public(context: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
+    """Both nodes open the model."""
+    parties = (
+        Party("client", f"{ROLES}.client:Client", opens={"model": ("config",)}, settings=context),
+        *(
+            Party(name, f"{ROLES}.node:Node", opens={"model": ("all",)}, settings={"party": party, **calibrating})
+            for party, name in enumerate(NODES)
+        ),
+        Party(DEALER, f"{ROLES}.dealer:Dealer", opens={"model": ("config",)}, settings=context),
+    )
+    guarantee = (*on_two_nodes(NODES, DEALER, (FIXED_KEY,)), *open_weights(NODES), *on_the_network())
+    return Plan(parties=parties, links=LINKS, guarantee=guarantee)
+
+
+def _secret(context: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
+    """The owner alone opens the model; it is linked to the nodes, which ask it for shares at start and never again."""
+    config = {"model": ("config",)}
+    parties = (
+        Party("client", f"{ROLES}.client:Client", opens=config, settings=context),
+        Party(OWNER, f"{ROLES}.owner:Owner", opens={"model": ("all",)}, settings=calibrating),
+        *(
+            Party(name, f"{ROLES}.secret:SecretNode", opens=config, settings={"party": party, **context})
+            for party, name in enumerate(NODES)
+        ),
+        Party(DEALER, f"{ROLES}.secret:SecretDealer", opens=config, settings=context),
+    )
+    links = (*LINKS, *(Link(OWNER, name) for name in NODES))
+    guarantee = (
+        *on_two_nodes(NODES, DEALER, (FIXED_KEY,)),
+        *shared("weights", NODES, DEALER, (STREAM,), FORMAT),
+        *_owner(),
+        *on_the_network(),
+    )
+    return Plan(parties=parties, links=links, guarantee=guarantee)
+
+
+def _owner() -> list[Claim]:
+    """What the owner learns of queries: nothing, since nothing reaches it, and no more than a party it pools with."""
+    apart = f"no two of {NODES[0]}, {NODES[1]} and {DEALER} pool what they have"
+    claims = [Claim(asset="output", property="integrity", against=(OWNER,), basis="none")]
+    for asset in ("prompt", "output"):
+        claims.append(
+            Claim(
+                asset=asset,
+                property="confidentiality",
+                against=(OWNER,),
+                basis="information-theoretic",
+                assumes=(SEMI_HONEST,),
+            )
         )
-        links = (
-            *(Link("client", name) for name in NODES),
-            Link(*NODES),
-            *(Link(name, "dealer") for name in NODES),
-        )
-        return Plan(
-            parties=parties, links=links, guarantee=(*on_two_nodes(NODES, "dealer", (FIXED_KEY,)), *on_the_network())
-        )
+        claims += [
+            Claim(
+                asset=asset,
+                property="confidentiality",
+                against=(OWNER, other),
+                basis="computational",
+                assumes=(SEMI_HONEST, apart, FIXED_KEY),
+                reveals=("length",),
+            )
+            for other in (*NODES, DEALER)
+        ]
+    return claims
 
 
 @hookimpl

@@ -15,7 +15,8 @@ import torch
 from unfed.plugins import UnfedError
 
 from ..common.folded import Folded, Layer, Linear
-from .scales import Format, Ranges, Scales
+from .scales import CUT, Format, Ranges, Scales
+from .weights import balanced
 
 EXACT = 1024
 """Extent up to which spectral norms are computed; beyond, larger bounds that cost less are used."""
@@ -27,40 +28,48 @@ INVERSE = 12
 """Bits that are left of one over the largest sum of exponentials; smaller sums have more."""
 FEWEST = 8
 """Bits of fraction below which a site would be too coarse to compute with."""
+FEWEST_QUERY = 20
+"""Likewise of queries and keys, which have them from two factors."""
 
 
-def fit(model: Folded, ranges: Ranges) -> Format:
-    """Scales for `model`, within `ranges` of its residual stream.
+def fit(model: Folded, ranges: Ranges, scales: Scales = CUT) -> Format:
+    """`scales` for `model`, with fewer bits where it asks for that, within `ranges` of its residual stream.
 
     Raises:
         UnfedError: the weights allow for numbers so large that too few bits would be left.
     """
     root = SLACK * math.sqrt(model.hidden)
-    scales, reach = Scales(), 1.0
+    reach = 1.0
     embedded = float(model.table.norm(dim=1).max())
     if model.positions is not None:
         embedded += float(model.positions.norm(dim=1).max())
-    stream, after_attention, after_feeding, scores = embedded, 1.0, 1.0, 1.0
+    stream, after_attention, after_feeding, scores, attending, normed = embedded, 1.0, 1.0, 1.0, 1.0, 1.0
     for number, layer in enumerate(model.layers):
         before, between = (SLACK * math.sqrt(model.hidden * ranges.squares[2 * number + half][1]) for half in (0, 1))
-        attended, score = _attention(model, layer, root)
-        fed, gate = _feed(layer, root)
+        attended, score, asked = _attention(model, layer, root)
+        fed, gate, inner = _feed(layer, root)
         after_attention, after_feeding = max(after_attention, before + attended), max(after_feeding, between + fed)
         stream = max(stream, before + attended, between + fed)
         scores, reach = max(scores, score), max(reach, gate)
+        attending, normed = max(attending, asked), max(normed, gate, inner)
     activation = 2.0 ** _bits(SLACK * reach + EDGE)
     # What is taken off a score is a score: differences are twice as large. They may not wrap where they are compared.
     paired = 63 - _bits(2 * scores - ranges.score[0])
+    residual = min(scales.residual, (60 - _bits(stream * stream)) // 2)  # rows are looked up in 31 bits
+    most = residual + scales.root
+    scales = scales._replace(residual=residual, attending=min(scales.attending, most), normed=min(scales.normed, most))
+    weight = min(61 - scales.attending - _bits(attending), 61 - scales.normed - _bits(normed))
     scales = scales._replace(
-        residual=min(scales.residual, (60 - _bits(stream * stream)) // 2),  # rows are looked up in 31 bits
-        paired=min(scales.paired, paired // 2 - scales.attending),
+        query=min(scales.query, paired // 2),
+        weight=min(scales.weight, weight),
+        head=min(scales.head, 61 - scales.normed - _bits(_largest(model.head, root))),
         inverse=min(scales.inverse, INVERSE + _bits(ranges.total[1])),
         out=min(scales.out, 61 - scales.attended - _bits(after_attention)),
         activated=min(scales.activated, 61 - _bits(activation)),
         down=min(scales.down, 61 - (1 if model.layers[0].gate is None else 2) * scales.gate - _bits(after_feeding)),
     )
     for site, bits in scales._asdict().items():
-        if bits < FEWEST:
+        if bits < (FEWEST_QUERY if site == "query" else FEWEST):
             raise UnfedError(
                 f"the weights of this model allow for numbers too large to compute with in 64 bits ({site})",
                 hint="use a model with smaller weights, or backend plain or split",
@@ -68,29 +77,34 @@ def fit(model: Folded, ranges: Ranges) -> Format:
     return Format(ranges, scales, activation)
 
 
-def _attention(model: Folded, layer: Layer, root: float) -> tuple[float, float]:
-    """What attention adds at most (as a norm), and the largest score."""
+def _attention(model: Folded, layer: Layer, root: float) -> tuple[float, float, float]:
+    """What attention adds at most (as a norm), the largest score, and the largest query, key or value (as a norm)."""
     width, heads = model.width, model.heads
     growth = 1.0 if model.turn is None else float(model.turn(0, 1)[0].abs().max())  # some rotations lengthen
     queries, keys, values = (
         [_norm(part, at, width) * root + _bias(part, at, width) for at in range(0, part.weight.shape[1], width)]
-        for part in (layer.query, layer.key, layer.value)
+        for part in (*balanced(layer), layer.value)
     )
     each = heads // model.groups
     score = growth**2 * max(queries[head] * keys[head // each] for head in range(heads))
     mixed = math.sqrt(each * sum(value * value for value in values))
-    return _spectral(layer.out.weight) * mixed + _bias(layer.out), score
+    return _spectral(layer.out.weight) * mixed + _bias(layer.out), score, growth * max(*queries, *keys, *values)
 
 
-def _feed(layer: Layer, root: float) -> tuple[float, float]:
-    """What the second half adds at most (as a norm), and the largest number that goes into its activation function."""
-    active = layer.up if layer.gate is None else layer.gate
-    largest = float((active.weight.norm(dim=0) * root + (0 if active.bias is None else active.bias.abs())).max())
+def _feed(layer: Layer, root: float) -> tuple[float, float, float]:
+    """What the second half adds at most (as a norm), and the largest number that goes into its activation function;
+    the largest that this is multiplied with."""
+    largest = _largest(layer.up if layer.gate is None else layer.gate, root)
     # Activation functions of ours are no larger than what they are given.
     inner = _spectral(layer.up.weight) * root + _bias(layer.up)
     if layer.gate is not None:
         inner *= largest
-    return _spectral(layer.down.weight) * inner + _bias(layer.down), largest
+    return _spectral(layer.down.weight) * inner + _bias(layer.down), largest, _largest(layer.up, root)
+
+
+def _largest(linear: Linear, root: float) -> float:
+    """The largest number that a vector of norm `root` can become."""
+    return float((linear.weight.norm(dim=0) * root + (0 if linear.bias is None else linear.bias.abs())).max())
 
 
 def _norm(part: Linear, at: int, width: int) -> float:

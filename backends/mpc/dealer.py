@@ -22,11 +22,13 @@ Part = dict[str, Any]
 
 class Dealer(Role):
     async def start(self) -> None:
-        self._context: int = self.ctx.settings["context"]
+        self._begin()
         format = Format.travelled(await self.ctx.call(NODES[0], "format"))
-        folded = outline(self.ctx.model.card)
-        self._transformer = Transformer(fixed(folded, format.scales), format)
+        self._transformer = Transformer(fixed(outline(self.ctx.model.card), format.scales), format)
         warm(self._transformer)
+
+    def _begin(self) -> None:
+        self._context: int = self.ctx.settings["context"]
         self._sessions: dict[str, _Session] = {}
 
     async def forget(self, query: str) -> None:
@@ -35,11 +37,14 @@ class Dealer(Role):
     @serve
     async def material(self, sender: str, *, step: int, start: int, tokens: int) -> Part:
         """A node's part for `tokens` more tokens after `start` others: given once to each node, in order."""
-        if sender not in NODES:
-            raise UnfedError(f"{sender} asked for what only nodes may have", kind="protocol", party=sender)
+        self._nodes_only(sender)
         session = self._sessions.setdefault(self.ctx.query, _Session(self._transformer, self._context))
         async with session.lock:
             return await session.part(NODES.index(sender), sender, (step, start, tokens))
+
+    def _nodes_only(self, sender: str) -> None:
+        if sender not in NODES:
+            raise UnfedError(f"{sender} asked for what only nodes may have", kind="protocol", party=sender)
 
 
 class _Session:
@@ -75,8 +80,8 @@ class _Session:
         return part
 
     def _deal(self, start: int, tokens: int) -> list[Part]:
-        deal = Deal()
-        self._transformer.step(Dealing(deal), blank(tokens, self._transformer.weights.hidden), self._cache, start)
+        deal, given = Deal(), blank(tokens, self._transformer.weights.embedding.extent)
+        self._transformer.step(Dealing(deal), given, self._cache, start)
         return [
             {"seed": seed, "common": np.frombuffer(common, np.uint8), "own": np.frombuffer(own, np.uint8)}
             for seed, common, own in deal.parts()

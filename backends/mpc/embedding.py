@@ -55,13 +55,17 @@ def keys(ids: list[int], vocab: int) -> tuple[Keys, Keys]:
 
 
 def look_up(party: int, keys: Keys, table: Rows) -> torch.Tensor:
-    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count. `table` is over `HALF`."""
+    """A share of the rows over Z_2^32: int32 [t, columns], of a table over `HALF`."""
+    return table.weighted(one_hot(party, keys, table.rows))
+
+
+def one_hot(party: int, keys: Keys, vocab: int) -> torch.Tensor:
+    """A share of the tokens' one-hot rows over Z_2^32: int32 [t, vocab]."""
     words = (part.numpy().view(np.uint64) for part in (keys.root, keys.seeds, keys.last))
     root, seeds, last = (np.ascontiguousarray(part) for part in words)
     correction = dpf.Correction(seeds, keys.bits.numpy(), last)
-    found = dpf.expand(party, root, correction, -(-table.rows // PER_LEAF), dpf.HALF)
-    weights = torch.from_numpy(found.view(np.int32)).reshape(len(root), -1)
-    return table.weighted(weights[:, : table.rows]).long()
+    found = dpf.expand(party, root, correction, -(-vocab // PER_LEAF), dpf.HALF)
+    return torch.from_numpy(found.view(np.int32)).reshape(len(root), -1)[:, :vocab]
 
 
 def fits(keys: Keys, vocab: int) -> bool:

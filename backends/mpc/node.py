@@ -1,4 +1,4 @@
-"""A compute node: holds public weights and a share of everything that depends on the prompt."""
+"""A compute node: holds weights and a share of everything that depends on the prompt."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from unfed.plugins import Channel, Role, UnfedError, serve
 
 from ..common.folded import fold
 from ..common.whole import Whole
-from .backend import NODES
+from .backend import DEALER, NODES
 from .bounds import fit
 from .calibrate import calibrate
-from .embedding import Keys, fits, keys, look_up
+from .embedding import Keys, fits
 from .engine.blank import blank
-from .engine.rows import HALF, Rows
-from .engine.session import Computing, Draw, Preparing
+from .engine.session import Computing, Draw, Exchange, Preparing
 from .scales import Format
 from .transformer import Cache, Transformer
 from .warm import warm
-from .weights import fixed
+from .weights import Weights, fixed
 
 Part = tuple[bytes, memoryview, memoryview]
 
 
 class Node(Role):
+    """Holds public weights."""
+
     async def start(self) -> None:
-        card = self.ctx.model.card
         self._party: int = self.ctx.settings["party"]
         self._peer = NODES[1 - self._party]
-        context: int = self.ctx.settings["context"]
-        folded = fold(self.ctx.model)
-        if self._party == 0:
-            self._format = fit(folded, calibrate(Whole(card).model, context, self.ctx.settings["softmax"]))
-        else:
-            self._format = Format.travelled(await self.ctx.call(NODES[0], "format"))
-        weights = fixed(folded, self._format.scales)
-        self._table = Rows(weights.table, HALF)
-        look_up(self._party, keys([0], card.vocab)[self._party], self._table)  # as `warm` does
-        self._transformer = Transformer(weights._replace(table=weights.table[:0]), self._format)
+        self._format, weights = await self._weights()
+        self._transformer = Transformer(weights, self._format)
         warm(self._transformer, self._party)
         self._sessions: dict[str, _Session] = {}
+
+    async def _weights(self) -> tuple[Format, Weights]:
+        card, settings = self.ctx.model.card, self.ctx.settings
+        folded = fold(self.ctx.model)
+        if self._party == 0:
+            format = fit(folded, calibrate(Whole(card).model, settings["context"], settings["softmax"]))
+        else:
+            format = Format.travelled(await self.ctx.call(NODES[0], "format"))
         self.ctx.hold("weights opened", tensors=sorted(card.tensors))
+        return format, fixed(folded, format.scales)
 
     async def forget(self, query: str) -> None:
         if (session := self._sessions.pop(query, None)) is not None:
@@ -63,7 +64,7 @@ class Node(Role):
         if step != session.prepared or start != session.ahead or tokens < 1:
             raise UnfedError(f"{sender} prepares step {step} at {start} out of turn", kind="protocol", party=sender)
         session.prepared, session.ahead = step + 1, start + tokens
-        part = await self.ctx.call("dealer", "material", step=step, start=start, tokens=tokens)
+        part = await self.ctx.call(DEALER, "material", step=step, start=start, tokens=tokens)
         await asyncio.to_thread(session.prepare, self._transformer, start, tokens, _part(part))
 
     @serve
@@ -93,8 +94,8 @@ class Node(Role):
     def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         if session.channel is None:
             session.channel = self.ctx.channel(self._peer, f"shares {self.ctx.query}")
-        embedded = look_up(self._party, keys, self._table)
-        return session.run(self._transformer, self._peer, embedded)
+        given = self._transformer.weights.embedding.given(self._party, keys)
+        return session.run(self._transformer, self._peer, given)
 
     def _client_only(self, sender: str) -> None:
         if sender != "client":
@@ -126,32 +127,38 @@ class _Session:
 
     def prepare(self, transformer: Transformer, start: int, tokens: int, part: Part) -> None:
         preparing = Preparing(Draw(self._party, *part))
-        transformer.step(preparing, blank(tokens, transformer.weights.hidden), self._masks, start)
+        transformer.step(preparing, blank(tokens, transformer.weights.embedding.extent), self._masks, start)
         preparing.draw.finish()
         self.ready.append(_Prepared(start, tokens, preparing.made))
 
-    def run(self, transformer: Transformer, peer: str, embedded: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(self, transformer: Transformer, peer: str, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         channel, step = self.channel, self.ready.popleft()
         assert channel is not None
-
-        def exchange(mine: torch.Tensor) -> torch.Tensor:
-            theirs = channel.exchange(opened=mine).get("opened")
-            if not isinstance(theirs, torch.Tensor) or theirs.shape != mine.shape or theirs.dtype is not torch.int64:
-                raise UnfedError(f"{peer} sent shares that do not fit", kind="protocol", party=peer)
-            return theirs
-
-        return transformer.step(Computing(self._party, step.made, exchange), embedded, self._cache, step.start)
+        exchange = exchanging(channel, peer)
+        return transformer.step(Computing(self._party, step.made, exchange), given, self._cache, step.start)
 
     def close(self) -> None:
         if self.channel is not None:
             self.channel.close()
 
 
+def exchanging(channel: Channel, peer: str) -> Exchange:
+    """How a run exchanges shares with the other node. Raises UnfedError (`protocol`) for what does not fit."""
+
+    def exchange(mine: torch.Tensor) -> torch.Tensor:
+        theirs = channel.exchange(opened=mine).get("opened")
+        if not isinstance(theirs, torch.Tensor) or theirs.shape != mine.shape or theirs.dtype is not torch.int64:
+            raise UnfedError(f"{peer} sent shares that do not fit", kind="protocol", party=peer)
+        return theirs
+
+    return exchange
+
+
 def _part(fields: dict[str, Any]) -> Part:
     """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
     seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
     if not (isinstance(seed, bytes) and isinstance(common, torch.Tensor) and isinstance(own, torch.Tensor)):
-        raise UnfedError("the dealer sent what is no material", kind="protocol", party="dealer")
+        raise UnfedError("the dealer sent what is no material", kind="protocol", party=DEALER)
     return seed, _bytes(common), _bytes(own)
 
 

@@ -8,6 +8,7 @@ Each comment counts bits: fraction + magnitude.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,13 @@ class Ranges(NamedTuple):
     maximum: bool
     cut: bool
 
+    def rounded(self) -> Ranges:
+        """Wider, with powers of two about the mean squares: all that is then told of weights are their exponents."""
+        squares = tuple(
+            (2.0 ** math.floor(math.log2(low)), 2.0 ** math.ceil(math.log2(high))) for low, high in self.squares
+        )
+        return self._replace(squares=squares)
+
 
 class Scales(NamedTuple):
     """Bits of fraction, site by site.
@@ -43,8 +51,8 @@ class Scales(NamedTuple):
         root: what a normaliser multiplies with.
         attending: what comes out of a normaliser and goes into queries, keys and values. Bits are scarce here.
         normed: what comes out of a normaliser and goes into another matrix.
-        paired: matrices that give queries and keys, whose products carry 56 bits and leave 7 for scores.
-        weight: other matrices after a normaliser: 30 or 32 bits, and as many more as numbers get large.
+        query: queries and keys, whose products carry 56 bits and leave 7 for scores.
+        weight: matrices after a normaliser: 30 or 32 bits, and as many more as numbers get large.
         value: attention's values, cut.
         exp: exponentials as tables give them: 31 + 31 for their largest sum.
         weighed: exponentials, cut, as they are divided by their sum.
@@ -61,7 +69,7 @@ class Scales(NamedTuple):
     root: int = 18
     attending: int = 12
     normed: int = 14
-    paired: int = 16
+    query: int = 28
     weight: int = 18
     value: int = 14
     exp: int = 31
@@ -77,7 +85,7 @@ class Scales(NamedTuple):
     @property
     def score(self) -> int:
         """Attention scores."""
-        return 2 * (self.attending + self.paired)
+        return 2 * self.query
 
     @property
     def activation(self) -> int:
@@ -91,6 +99,13 @@ class Scales(NamedTuple):
     @property
     def logit(self) -> int:
         return self.normed + self.head
+
+
+CUT = Scales()
+"""Where matrices multiply shares."""
+UNCUT = Scales(attending=36, normed=36)
+"""Where matrices multiply what was opened: a normaliser's result is opened once, and not cut before it goes on, since
+a wire that was cut would have to be opened again."""
 
 
 class Format(NamedTuple):

@@ -7,8 +7,6 @@ to the residual stream again. Keys and values stay open under the masks they wer
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 
 from .approximations import approximate
@@ -16,7 +14,7 @@ from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, 
 from .engine.session import Run
 from .engine.wire import Wire, join
 from .scales import Format
-from .weights import Layer, Linear, Weights
+from .weights import Layer, Weights
 
 COARSE_BITS = -2
 COARSE = 2.0**COARSE_BITS
@@ -44,22 +42,20 @@ class Transformer:
         self.ranges, self.scales, _ = format
         self.tables = approximate(weights, format)
 
-    def step(self, run: Run, embedded: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run tokens that follow `start` others: shares [t, hidden] over Z_2^32 of what is below 2^30.
+    def step(self, run: Run, given: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run tokens, given as the embedding takes them [t, extent], that follow `start` others.
 
         Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
         weights, scales, guards = self.weights, self.scales, Guards()
-        if weights.positions is not None:
-            embedded = embedded + run.public(weights.positions[start : start + embedded.shape[0]])
-        # Times 2^32 it is shared over Z_2^64, and cutting that off again is exact.
-        (opened,) = run.open(embedded << 32)
+        # Rows are shared over Z_2^32 at least: times 2^32 over Z_2^64, and cutting that off again is exact.
+        (opened,) = run.open(weights.embedding(run, given, start) << 32)
         residual: Wire = run.apply(Truncate(32), opened)
         for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
             residual = self.layer(run, residual, number, cache, start, guards, last_only=last)
         normed = self._norm(run, residual, -1, guards, scales.normed)
-        return _apply(run, weights.head, normed)[0], guards.total
+        return weights.head.of_wire(run, normed)[0], guards.total
 
     def layer(
         self,
@@ -90,8 +86,8 @@ class Transformer:
         cut: Wire = run.apply(Truncate(bits), wire)
         return cut
 
-    def _norm(self, run: Run, x: Wire, number: int, guards: Guards, scale: int) -> torch.Tensor:
-        """Shares of x over the root of its mean square, at `scale`. Three rounds."""
+    def _norm(self, run: Run, x: Wire, number: int, guards: Guards, scale: int) -> Wire:
+        """x over the root of its mean square, at `scale`. Three rounds."""
         pieces, scales = self.tables.roots[number], self.scales
         (squares,) = run.open(run.apply(SquareSum(), x))
         root, outside = run.apply(Spline(pieces), squares)
@@ -99,20 +95,19 @@ class Transformer:
         (root,) = run.open(root)
         product = run.apply(Product(), x, run.apply(Truncate(pieces.scale - scales.root), root))
         (product,) = run.open(product)
-        return run.share(run.apply(Truncate(scales.residual + scales.root - scale), product))
+        return _cut(run, product, scales.residual + scales.root - scale)
 
     def _attention(
-        self, run: Run, layer: Layer, number: int, normed: torch.Tensor, cache: Cache, start: int, guards: Guards
+        self, run: Run, layer: Layer, number: int, normed: Wire, cache: Cache, start: int, guards: Guards
     ) -> torch.Tensor:
         """Shares of what attention adds, at scale attended + out. Six rounds, and more where scores spread widely."""
         weights, scales, tokens = self.weights, self.scales, normed.shape[0]
         heads, groups, width = weights.heads, weights.groups, weights.width
-        paired = _apply(run, run.ahead(partial(layer.paired, start, tokens)), normed)
-        queries, keys = torch.split(paired, [heads * width, groups * width], -1)
+        queries, keys = torch.split(layer.paired(run, normed, start), [heads * width, groups * width], -1)
         queries = queries.reshape(tokens, groups, heads // groups, width).permute(1, 2, 0, 3)
         queries = queries.reshape(groups, heads // groups * tokens, width)
         keys, values = (
-            each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, _apply(run, layer.values, normed))
+            each.reshape(tokens, groups, width).transpose(0, 1) for each in (keys, layer.values.of_wire(run, normed))
         )
         asked, new_keys, fine_values = run.open(queries, keys, values)
         coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), fine_values))
@@ -135,7 +130,7 @@ class Transformer:
         (shares,) = run.open(run.share(run.apply(Truncate(scales.weighed + scales.inverse - scales.share), shares)))
         attended = run.apply(MatMul(), shares, known_values)
         attended = attended.reshape(groups, heads // groups, tokens, width).permute(2, 0, 1, 3).reshape(tokens, -1)
-        return _apply(run, layer.out, attended)
+        return layer.out.of_share(run, attended)
 
     @property
     def _bounds(self) -> Outside:
@@ -177,17 +172,17 @@ class Transformer:
             largest = torch.cat([larger, rest], -1)
         return largest
 
-    def _feed(self, run: Run, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
+    def _feed(self, run: Run, layer: Layer, normed: Wire) -> torch.Tensor:
         """Shares of what the second half adds. Two rounds."""
         scales = self.scales
-        (wire,) = run.open(_apply(run, layer.up, normed))
+        (wire,) = run.open(layer.up.of_wire(run, normed))
         if not self.weights.gated:
-            return _apply(run, layer.down, run.share(self._activate(run, wire)))
+            return layer.down.of_wire(run, self._activate(run, wire))
         half = wire.shape[-1] // 2
         gate, other = wire.map(lambda each: each[..., :half]), wire.map(lambda each: each[..., half:])
         activated = self._activate(run, gate)
         cut = run.apply(Truncate(scales.activation - scales.gate), other)
-        return _apply(run, layer.down, run.apply(Product(), activated, cut))
+        return layer.down.of_share(run, run.apply(Product(), activated, cut))
 
     def _activate(self, run: Run, gate: Wire) -> Wire:
         """What goes in is proved to lie within the table (see `bounds`)."""
@@ -210,11 +205,9 @@ class Guards:
         return torch.stack(self._sums).sum()
 
 
-def _apply(run: Run, linear: Linear, share: torch.Tensor) -> torch.Tensor:
-    """share [t, in] through a matrix, one for all tokens or one for each."""
-    weight, bias = linear
-    result = share @ weight if weight.dim() == 2 else (share[:, None] @ weight)[:, 0]
-    return result if bias is None else result + run.public(bias)
+def _cut(run: Run, wire: Wire, bits: int) -> Wire:
+    cut: Wire = run.apply(Truncate(bits), wire) if bits else wire
+    return cut
 
 
 def _turned(each: torch.Tensor) -> torch.Tensor:

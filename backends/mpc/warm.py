@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from .embedding import keys
 from .engine.blank import blank
 from .engine.session import Computing, Deal, Dealing, Draw, Preparing
 from .transformer import Cache, Transformer
@@ -11,11 +10,12 @@ from .transformer import Cache, Transformer
 
 def warm(transformer: Transformer, party: int | None = None) -> None:
     """At a node with material of its own making, which is of no use afterwards; at the dealer only the making of it."""
-    deal, hidden = Deal(), transformer.weights.hidden
-    transformer.step(Dealing(deal), blank(1, hidden), Cache(), 0)
+    deal, extent = Deal(), transformer.weights.embedding.extent
+    transformer.step(Dealing(deal), blank(1, extent), Cache(), 0)
     if party is None:
         return
     preparing = Preparing(Draw(party, *deal.parts()[party]))
-    transformer.step(preparing, blank(1, hidden), Cache(), 0)
+    transformer.step(preparing, blank(1, extent), Cache(), 0)
     computing = Computing(party, preparing.made, lambda mine: mine)
-    transformer.step(computing, torch.zeros(1, hidden, dtype=torch.int64), Cache(), 0)
+    embedding = transformer.weights.embedding
+    transformer.step(computing, embedding.given(party, keys([0], embedding.vocab)[party]), Cache(), 0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -12,21 +13,48 @@ from unfed.plugins import ModelCard
 
 from ..common import folded
 from ..common.folded import Folded, Turn, fold
+from .embedding import Keys, look_up
 from .engine.ring import encode
+from .engine.rows import HALF, Rows
+from .engine.session import Run
+from .engine.wire import Wire
 from .scales import Scales
 
 
-class Linear(NamedTuple):
-    """x ↦ x @ weight + bias: weight int64 [in, out] or [tokens, in, out], bias at the result's scale or None."""
+class Linear(Protocol):
+    """A matrix with its bias, as a program multiplies with it: shares of x @ weight + bias, without or with a round."""
 
-    weight: torch.Tensor
-    bias: torch.Tensor | None
+    def of_share(self, run: Run, share: torch.Tensor) -> torch.Tensor: ...
+
+    def of_wire(self, run: Run, wire: Wire) -> torch.Tensor: ...
+
+
+class Paired(Protocol):
+    """Queries and keys in a row: shares at scale `query`, positions turned in where the family does."""
+
+    def __call__(self, run: Run, normed: Wire, start: int) -> torch.Tensor: ...
+
+
+class Embedding(Protocol):
+    """Where a program begins: from what a node makes of a client's keys to shares of rows, positions added.
+
+    Attributes:
+        extent: numbers that a node makes of a token's keys.
+    """
+
+    @property
+    def extent(self) -> int: ...
+
+    @property
+    def vocab(self) -> int: ...
+
+    def given(self, party: int, keys: Keys) -> torch.Tensor: ...
+
+    def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor: ...
 
 
 class Layer(NamedTuple):
-    """`paired(start, tokens)` gives queries and keys in a row, positions turned in where the family does."""
-
-    paired: Callable[[int, int], Linear]
+    paired: Paired
     values: Linear
     out: Linear
     up: Linear
@@ -34,11 +62,10 @@ class Layer(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What stands in `Folded` under the same names, in fixed point.
+    """What stands in `Folded` under the same names, as a program computes with it.
 
     Attributes:
         gated: whether `up` holds the gate and what it is multiplied with, in a row.
-        table: embedding [vocab, hidden] at the scale of the residual stream; `positions` likewise, or None.
     """
 
     hidden: int
@@ -48,38 +75,106 @@ class Weights(NamedTuple):
     gated: bool
     activation: str
     epsilon: float
-    table: torch.Tensor
-    positions: torch.Tensor | None
+    embedding: Embedding
     layers: tuple[Layer, ...]
     head: Linear
 
 
-def fixed(model: Folded, scales: Scales) -> Weights:
-    """`model` at `scales`; without content where it has none."""
+def assemble(model: Folded, embedding: Embedding, layers: Iterable[Layer], head: Linear) -> Weights:
+    """A model's shape, and its content in whatever form."""
     gated = model.layers[0].gate is not None
-    given = 2 * scales.gate if gated else scales.gate
-    layers = tuple(
-        Layer(
-            _turned(layer, model.turn, scales),
-            _linear(layer.value, scales.weight, scales.attending),
-            _linear(layer.out, scales.out, scales.attended),
-            _linear(_with_gate(layer), scales.weight, scales.normed),
-            _linear(layer.down, scales.down, given),
-        )
-        for layer in model.layers
-    )
-    return Weights(
-        model.hidden,
-        model.heads,
-        model.groups,
-        model.width,
-        gated,
-        model.activation,
-        model.epsilon,
+    shape = model.hidden, model.heads, model.groups, model.width, gated, model.activation, model.epsilon
+    return Weights(*shape, embedding, tuple(layers), head)
+
+
+class Public(NamedTuple):
+    """Known to both nodes: int64 [in, out] or [tokens, in, out], bias at the result's scale or None. No round."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    def of_share(self, run: Run, share: torch.Tensor) -> torch.Tensor:
+        weight, bias = self
+        result = share @ weight if weight.dim() == 2 else (share[:, None] @ weight)[:, 0]
+        return result if bias is None else result + run.public(bias)
+
+    def of_wire(self, run: Run, wire: Wire) -> torch.Tensor:
+        return self.of_share(run, run.share(wire))
+
+
+class Packed(NamedTuple):
+    """A `Public` matrix, or one for each token, as a product with shares reads it."""
+
+    matrices: tuple[Rows, ...]
+    bias: torch.Tensor | None
+
+    def of_share(self, run: Run, share: torch.Tensor) -> torch.Tensor:
+        if len(self.matrices) == 1:
+            result = self.matrices[0].weighted(share)
+        else:
+            result = torch.cat([each.weighted(row) for each, row in zip(self.matrices, _rows(share), strict=True)])
+        return result if self.bias is None else result + run.public(self.bias)
+
+    def of_wire(self, run: Run, wire: Wire) -> torch.Tensor:
+        return self.of_share(run, run.share(wire))
+
+
+def packed(linear: Public) -> Linear:
+    """`linear` ready for products; as it is where it has no content, or numbers that are too large."""
+    weight, bias = linear
+    if weight.is_meta:
+        return linear
+    try:
+        return Packed(tuple(map(Rows, weight if weight.dim() == 3 else (weight,))), bias)
+    except OverflowError:
+        return linear
+
+
+class PublicPaired(NamedTuple):
+    """`at(start, tokens)` gives the matrices of those positions."""
+
+    at: Callable[[int, int], Linear]
+
+    def __call__(self, run: Run, normed: Wire, start: int) -> torch.Tensor:
+        return run.ahead(partial(self.at, start, normed.shape[0])).of_wire(run, normed)
+
+
+class PublicRows:
+    """Tables [vocab, hidden] and [context, hidden], or None, at the scale of the residual stream."""
+
+    def __init__(self, table: torch.Tensor, positions: torch.Tensor | None) -> None:
+        (self.vocab, self.extent), self.positions = table.shape, positions
+        self._table = None if table.is_meta else Rows(table, HALF)
+
+    def given(self, party: int, keys: Keys) -> torch.Tensor:
+        assert self._table is not None, "there is nothing in an outline to look up"
+        return look_up(party, keys, self._table).long()
+
+    def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
+        return given if self.positions is None else given + run.public(self.positions[start : start + given.shape[0]])
+
+
+def fixed(model: Folded, scales: Scales) -> Weights:
+    """`model` at `scales`, public; without content where it has none."""
+    embedding = PublicRows(
         encode(model.table, scales.residual),
         None if model.positions is None else encode(model.positions, scales.residual),
-        layers,
-        _linear(model.head, scales.head, scales.normed),
+    )
+    layers = (
+        Layer(PublicPaired(_turned(each, model.turn, scales)), *map(packed, matrices(each, scales)))
+        for each in model.layers
+    )
+    return assemble(model, embedding, layers, packed(encoded(model.head, scales.head, scales.normed)))
+
+
+def matrices(layer: folded.Layer, scales: Scales) -> tuple[Public, Public, Public, Public]:
+    """Those of values, out, up (with the gate) and down."""
+    given = scales.gate if layer.gate is None else 2 * scales.gate
+    return (
+        encoded(layer.value, scales.weight, scales.attending),
+        encoded(layer.out, scales.out, scales.attended),
+        encoded(_with_gate(layer), scales.weight, scales.normed),
+        encoded(layer.down, scales.down, given),
     )
 
 
@@ -100,9 +195,10 @@ class _Outline:
         return {name: torch.empty(self.card.tensors[name][2], device="meta") for name in names}
 
 
-def _linear(affine: folded.Linear, scale: int, of_input: int) -> Linear:
+def encoded(affine: folded.Linear, scale: int, of_input: int) -> Public:
+    """In fixed point."""
     weight, bias = affine
-    return Linear(encode(weight, scale), None if bias is None else encode(bias, scale + of_input))
+    return Public(encode(weight, scale), None if bias is None else encode(bias, scale + of_input))
 
 
 def _with_gate(layer: folded.Layer) -> folded.Linear:
@@ -112,7 +208,7 @@ def _with_gate(layer: folded.Layer) -> folded.Linear:
     return folded.Linear(torch.cat([gate.weight, layer.up.weight], 1))
 
 
-def _balanced(layer: folded.Layer) -> list[folded.Linear]:
+def balanced(layer: folded.Layer) -> list[folded.Linear]:
     """Queries and keys of one size, with the same products: they share what bits there are."""
     parts = layer.query, layer.key
     sizes = [1.0 if each.weight.is_meta else float(each.weight.square().mean().sqrt()) or 1.0 for each in parts]
@@ -125,9 +221,9 @@ def _balanced(layer: folded.Layer) -> list[folded.Linear]:
 
 def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[[int, int], Linear]:
     """Queries and keys with the rotation of each position multiplied in, which would else need a cut."""
-    parts = _balanced(layer)
+    parts, paired = balanced(layer), scales.query - scales.attending
     if turn is None:
-        joined = _joined([_linear(part, scales.paired, scales.attending) for part in parts])
+        joined = packed(side_by_side([encoded(part, paired, scales.attending) for part in parts]))
         return lambda start, tokens: joined
 
     def at(start: int, tokens: int) -> Linear:
@@ -136,7 +232,7 @@ def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[
             folded.Linear(_rotated(part.weight, cos, sin), None if part.bias is None else _rotated(part.bias, cos, sin))
             for part in parts
         )
-        return _joined([_linear(part, scales.paired, scales.attending) for part in turned])
+        return packed(side_by_side([encoded(part, paired, scales.attending) for part in turned]))
 
     return at
 
@@ -145,12 +241,22 @@ def _rotated(part: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.
     """[..., heads · width] for each of the positions: [tokens, ..., heads · width]."""
     width, cos, sin = cos.shape[1], cos.to(part.device), sin.to(part.device)
     heads = torch.unflatten(part, -1, (-1, width))
-    halves = torch.cat([-heads[..., width // 2 :], heads[..., : width // 2]], -1)
     shape = (-1, *[1] * (heads.dim() - 1), width)
-    turned: torch.Tensor = heads[None] * cos.reshape(shape) + halves[None] * sin.reshape(shape)
-    return turned.flatten(-2)
+    return rotate(heads[None], cos.reshape(shape), sin.reshape(shape)).flatten(-2)
 
 
-def _joined(parts: list[Linear]) -> Linear:
+def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Heads [..., width], turned."""
+    half = heads.shape[-1] // 2
+    turned: torch.Tensor = heads * cos + torch.cat([-heads[..., half:], heads[..., :half]], -1) * sin
+    return turned
+
+
+def side_by_side(parts: list[Public]) -> Public:
+    """Matrices that read the same, as one."""
     given = [linear.bias for linear in parts if linear.bias is not None]
-    return Linear(torch.cat([linear.weight for linear in parts], -1), torch.cat(given, -1) if given else None)
+    return Public(torch.cat([linear.weight for linear in parts], -1), torch.cat(given, -1) if given else None)
+
+
+def _rows(share: torch.Tensor) -> list[torch.Tensor]:
+    return [share[at : at + 1] for at in range(len(share))]

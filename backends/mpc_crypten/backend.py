@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unfed.plugins import Backend, Link, ModelCard, Models, Options, Party, Plan, Requirement, hookimpl
 
-from ..common.claims import on_the_network, on_two_nodes
+from ..common.claims import on_the_network, on_two_nodes, open_weights
 from ..common.families import family_of
 
 NODES = ("compute-0", "compute-1")
@@ -47,9 +47,8 @@ class MpcCrypten(Backend):
             Link(*NODES),
             *(Link(name, DEALER) for name in NODES),
         )
-        return Plan(
-            parties=parties, links=links, guarantee=(*on_two_nodes(NODES, DEALER, (STREAM,), RIGHT), *on_the_network())
-        )
+        guarantee = (*on_two_nodes(NODES, DEALER, (STREAM,), RIGHT), *open_weights(NODES), *on_the_network())
+        return Plan(parties=parties, links=links, guarantee=guarantee)
 
 
 @hookimpl

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from unfed.backends.common.folded import Folded
-from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.gates import Relu, Truncate, Width
 from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Run
@@ -62,9 +61,7 @@ class Mlp:
         return result, run.public(torch.zeros(1, dtype=torch.int64))  # it has no range to leave
 
     def _linear(self, run: Run, number: int, x: torch.Tensor) -> torch.Tensor:
-        matrix = self._matrices[number]
-        product = matrix.weighted(x) if isinstance(x, torch.Tensor) else blank(1, matrix.columns)
-        return product + run.public(self._biases[number][None])
+        return self._matrices[number].weighted(x) + run.public(self._biases[number][None])
 
 
 class Block:

@@ -36,9 +36,10 @@ VARIANTS = {
         "layers-0: embedding rows with positions",
     ),
     "mpc": (Mpc, {}, "one layer", ""),
+    "mpc, secret weights": (Mpc, {"weights": "secret"}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),
 }
-LEFT_OUT = {"mpc": ("canaries",), "mpc-crypten": ("canaries", "concurrency")}
+LEFT_OUT = {"mpc": ("canaries",), "mpc, secret weights": ("canaries",), "mpc-crypten": ("canaries", "concurrency")}
 """What nodes receive takes minutes to search, so by hand: `python -m unfed.plugins.conformance mpc --only canaries`."""
 
 

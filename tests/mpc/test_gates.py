@@ -23,6 +23,7 @@ from unfed.backends.mpc.engine.gates import (
     Spline,
     SquareSum,
     Table,
+    Through,
     Truncate,
     Width,
 )
@@ -66,6 +67,51 @@ def test_sums_of_squares(values: list[int]) -> None:
 def test_matrix_products_in_batches() -> None:
     a, b = ring.uniform(3, 4, 5), ring.uniform(3, 5, 2)
     assert torch.equal(reveal(opened(MatMul()), a, b), a @ b)
+
+
+def through(run: Any, matrix: torch.Tensor, *shares: torch.Tensor) -> Any:
+    """The program that opens a matrix once, and each of the others for a product with it."""
+    gate = Through.of(run, *run.open(matrix))
+    return torch.cat([run.apply(gate, *run.open(share)) for share in shares])
+
+
+@quick
+@given(st.data(), st.integers(1, 4), st.integers(1, 4), st.lists(st.integers(1, 3), min_size=1, max_size=3))
+def test_products_with_a_matrix_that_lasts(data: st.DataObject, inner: int, outer: int, rows: list[int]) -> None:
+    edges = st.one_of(ANY, st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63)]))
+
+    def drawn(*shape: int) -> torch.Tensor:
+        count = shape[0] * shape[1]
+        return ints(data.draw(st.lists(edges, min_size=count, max_size=count))).reshape(shape)
+
+    matrix, factors = drawn(inner, outer), [drawn(count, inner) for count in rows]
+    assert torch.equal(reveal(through, matrix, *factors), torch.cat([each @ matrix for each in factors]))
+
+
+def test_a_matrix_that_lasts_is_opened_once_and_shares_of_products_tell_nothing() -> None:
+    zeros = torch.zeros(64, 64, dtype=torch.int64)
+    opened: list[torch.Tensor] = []
+
+    def program(run: Any, matrix: torch.Tensor, *shares: torch.Tensor) -> Any:
+        (wire,) = run.open(matrix)
+        if isinstance(wire.value, torch.Tensor):
+            opened.append(wire.value)
+        gate = Through.of(run, wire)
+        return torch.cat([run.apply(gate, *run.open(share)) for share in shares])
+
+    results, (first, _) = run(program, zeros, zeros, zeros)
+    assert first.sent == 8 * 3 * 64 * 64
+    for seen in (opened[0], *results):
+        assert is_uniform(seen.numpy())
+
+
+def test_a_matrix_that_lasts_multiplies_what_was_freshly_opened() -> None:
+    def program(run: Any, matrix: torch.Tensor, share: torch.Tensor) -> Any:
+        gate = Through.of(run, *run.open(matrix))
+        return run.apply(gate, run.apply(Truncate(3), *run.open(share)))
+
+    with pytest.raises(ValueError, match="freshly opened"):
+        reveal(program, ring.uniform(2, 2), ring.uniform(1, 2) >> 4)
 
 
 @quick

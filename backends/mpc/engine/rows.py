@@ -15,6 +15,7 @@ from numba.core import cgutils as _cgutils
 from numba.core import types
 from numba.extending import intrinsic
 
+from .blank import Blank, blank
 from .kernels import compiled
 
 cgutils: Any = _cgutils
@@ -128,6 +129,8 @@ class Rows:
 
     def weighted(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights [vectors, rows] times the matrix: [vectors, columns]; both are int32 over `HALF` and int64 else."""
+        if isinstance(weights, Blank):
+            return blank(len(weights), self.columns)
         given = weights.numpy()
         found = np.empty((len(given), self.columns), given.dtype)
         lanes = LANES[self._bits]

@@ -1,7 +1,7 @@
 """The protocols, one a file: what each computes, where it comes from, what it costs."""
 
 from .compare import AtLeast, Below, Outside, Relu, Width
-from .product import MatMul, Product, SquareSum
+from .product import MatMul, Product, SquareSum, Through
 from .spline import Spline
 from .table import Table
 from .truncate import Truncate
@@ -16,6 +16,7 @@ __all__ = [
     "Spline",
     "SquareSum",
     "Table",
+    "Through",
     "Truncate",
     "Width",
 ]

@@ -14,8 +14,9 @@ import torch
 
 from ..blank import blank
 from ..ring import BITS
-from ..session import Deal, Draw
+from ..session import Deal, Draw, Run
 from ..wire import Mask, Wire
+from .compare import only_mask
 
 Multiply = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -80,6 +81,48 @@ class MatMul(_Bilinear):
         if not (x.plain and y.plain):
             raise ValueError("open the factors of a matrix product afresh: their masks have public factors")
         return super()._pairs(x, y)
+
+
+class Through(NamedTuple):
+    """x @ w for a secret matrix w [in, out] that lasts: it was opened once, under a mask b that the dealer keeps, and a
+    product opens no more than x [t, in]. 8 bytes of material a result at the second node.
+
+    With x = v - m and w = d - b: x @ w = v @ w - m @ d + m @ b, of which the dealer shares every m @ b afresh. Mohassel
+    and Zhang, "SecureML" (IEEE S&P 2017), section 4.1, mask a matrix once for many products.
+
+    Attributes:
+        mask: at the dealer b; at a node zeros, and of no use.
+        stacked: at a node its share of w above d [2 · in, out], so that one multiplication does.
+    """
+
+    mask: torch.Tensor
+    stacked: torch.Tensor
+
+    @classmethod
+    def of(cls, run: Run, matrix: Wire) -> Through:
+        """A matrix as it was opened, for any later run of the same party."""
+        stacked = torch.cat([run.share(matrix), matrix.value])
+        if isinstance(matrix.value, torch.Tensor):  # here is computed: the node's share of b has done its work
+            return cls(torch.zeros((), dtype=torch.int64).expand(matrix.shape), stacked)
+        return cls(only_mask(matrix), stacked)
+
+    def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
+        deal.share(only_mask(x) @ self.mask)
+        return self._blank(x)
+
+    def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
+        only_mask(x)
+        return draw.share(*self._blank(x).shape), self._blank(x)
+
+    def ready(self, party: int, material: Any) -> Any:
+        return material
+
+    def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
+        result: torch.Tensor = torch.cat([x.value, -x.masked()], -1) @ self.stacked + material
+        return result
+
+    def _blank(self, x: Wire) -> torch.Tensor:
+        return blank(*x.shape) @ blank(*self.mask.shape)
 
 
 class SquareSum(NamedTuple):
