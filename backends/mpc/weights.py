@@ -103,16 +103,13 @@ class Public(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """A `Public` matrix, or one for each token, as a product with shares reads it."""
+    """A `Public` matrix as products with shares read it fastest, which pays where there are many of them."""
 
-    matrices: tuple[Rows, ...]
+    matrix: Rows
     bias: torch.Tensor | None
 
     def of_share(self, run: Run, share: torch.Tensor) -> torch.Tensor:
-        if len(self.matrices) == 1:
-            result = self.matrices[0].weighted(share)
-        else:
-            result = torch.cat([each.weighted(row) for each, row in zip(self.matrices, _rows(share), strict=True)])
+        result = self.matrix.weighted(share)
         return result if self.bias is None else result + run.public(self.bias)
 
     def of_wire(self, run: Run, wire: Wire) -> torch.Tensor:
@@ -125,7 +122,7 @@ def packed(linear: Public) -> Linear:
     if weight.is_meta:
         return linear
     try:
-        return Packed(tuple(map(Rows, weight if weight.dim() == 3 else (weight,))), bias)
+        return Packed(Rows(weight), bias)
     except OverflowError:
         return linear
 
@@ -226,13 +223,13 @@ def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[
         joined = packed(side_by_side([encoded(part, paired, scales.attending) for part in parts]))
         return lambda start, tokens: joined
 
-    def at(start: int, tokens: int) -> Linear:
+    def at(start: int, tokens: int) -> Public:
         cos, sin = turn(start, tokens)
         turned = (
             folded.Linear(_rotated(part.weight, cos, sin), None if part.bias is None else _rotated(part.bias, cos, sin))
             for part in parts
         )
-        return packed(side_by_side([encoded(part, paired, scales.attending) for part in turned]))
+        return side_by_side([encoded(part, paired, scales.attending) for part in turned])
 
     return at
 
@@ -256,7 +253,3 @@ def side_by_side(parts: list[Public]) -> Public:
     """Matrices that read the same, as one."""
     given = [linear.bias for linear in parts if linear.bias is not None]
     return Public(torch.cat([linear.weight for linear in parts], -1), torch.cat(given, -1) if given else None)
-
-
-def _rows(share: torch.Tensor) -> list[torch.Tensor]:
-    return [share[at : at + 1] for at in range(len(share))]

@@ -121,11 +121,9 @@ class Rows:
             raise OverflowError("a number of the matrix does not fit 32 bits")
         self._bits, lanes = bits, LANES[bits]
         self._blocks = -(-self.columns // lanes)
-        packed = np.zeros((self._blocks, self.rows, lanes), np.int32)
-        for block in range(self._blocks):
-            part = matrix[:, block * lanes : (block + 1) * lanes]
-            packed[block, :, : part.shape[1]] = part.numpy()
-        self._packed = packed.reshape(-1)
+        whole = np.zeros((self.rows, self._blocks * lanes), np.int32)
+        whole[:, : self.columns] = matrix.numpy()
+        self._packed = whole.reshape(self.rows, self._blocks, lanes).transpose(1, 0, 2).reshape(-1)
 
     def weighted(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights [vectors, rows] times the matrix: [vectors, columns]; both are int32 over `HALF` and int64 else."""
