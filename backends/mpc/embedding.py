@@ -55,8 +55,8 @@ def keys(ids: list[int], vocab: int) -> tuple[Keys, Keys]:
 
 
 def look_up(party: int, keys: Keys, table: Rows) -> torch.Tensor:
-    """A share of the rows over Z_2^32: int32 [t, columns], of a table over `HALF`."""
-    return table.weighted(one_hot(party, keys, table.rows))
+    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count; `table` is over `HALF`."""
+    return table.weighted(one_hot(party, keys, table.rows)).long()
 
 
 def one_hot(party: int, keys: Keys, vocab: int) -> torch.Tensor:

@@ -16,7 +16,7 @@ from .engine.session import Computing, Deal, Dealing, Draw, Exchange, Preparing
 from .node import Node, exchanging
 from .owner import PIECE
 from .scales import Format
-from .shared import flat, held, unflat, whole
+from .shared import held, size, unflat, whole
 from .transformer import Transformer
 from .warm import warm
 from .weights import Public, Weights, outline
@@ -37,7 +37,7 @@ class SecretNode(Node):
             seed = await self.ctx.call(DEALER, "masks", format=list(format))
             if not isinstance(seed, bytes) or len(seed) != SEED:
                 raise UnfedError("the dealer sent what is no seed", kind="protocol", party=DEALER)
-            share = unflat(await share_of(self.ctx, self._party, len(flat(shapes))), shapes)
+            share = unflat(await share_of(self.ctx, self._party, size(shapes)), shapes)
             run = opening(self._party, seed, shapes, exchanging(channel, self._peer))
             return format, await asyncio.to_thread(held, run, model, format.scales, share)
         finally:

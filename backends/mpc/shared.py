@@ -38,6 +38,11 @@ def flat(linears: Sequence[Public]) -> torch.Tensor:
     return torch.cat([part.reshape(-1) for linear in linears for part in linear if part is not None])
 
 
+def size(linears: Sequence[Public]) -> int:
+    """How many numbers they are."""
+    return sum(part.numel() for linear in linears for part in linear if part is not None)
+
+
 def unflat(vector: torch.Tensor, linears: Sequence[Public]) -> list[Public]:
     """The vector's parts, in the shapes of `linears`."""
     sizes = [part.numel() for linear in linears for part in linear if part is not None]

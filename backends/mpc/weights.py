@@ -145,7 +145,7 @@ class PublicRows:
 
     def given(self, party: int, keys: Keys) -> torch.Tensor:
         assert self._table is not None, "there is nothing in an outline to look up"
-        return look_up(party, keys, self._table).long()
+        return look_up(party, keys, self._table)
 
     def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
         return given if self.positions is None else given + run.public(self.positions[start : start + given.shape[0]])

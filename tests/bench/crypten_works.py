@@ -41,11 +41,11 @@ class Stock:
         return x * x.sigmoid()
 
 
-def mlp(x: Any, w: Arrays, functions: Any) -> Any:
+def mlp(x: Any, w: dict[str, Any], functions: Any) -> Any:
     return (x.matmul(w["w1"]) + w["b1"]).relu().matmul(w["w2"]) + w["b2"]
 
 
-def block(x: Any, w: Arrays, functions: Any) -> Any:
+def block(x: Any, w: dict[str, Any], functions: Any) -> Any:
     tokens, hidden = x.shape
     heads, epsilon = int(w["heads"]), float(w["epsilon"])
     joined = functions.normalise(x, epsilon, 0).matmul(w["qkv"]) + w["qkv_bias"]
@@ -67,7 +67,7 @@ def embedding(x: Any, w: Arrays, functions: Any) -> Any:
     return rows
 
 
-WORKS: dict[str, Callable[[Any, Arrays, Any], Any]] = {"mlp": mlp, "block": block, "embedding": embedding}
+WORKS: dict[str, Callable[[Any, Any, Any], Any]] = {"mlp": mlp, "block": block, "embedding": embedding}
 
 
 class Works:
@@ -81,16 +81,20 @@ class Works:
     def __init__(self, folder: Path, waited: Callable[[], float]) -> None:
         self._folder, self._waited = folder, waited
         self._read: dict[str, tuple[Arrays, torch.Tensor, torch.Tensor]] = {}
+        self._secret: dict[str, dict[str, Any]] = {}
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """Seconds from sharing an input to its opened result, of which so many `waiting`, and the largest `error`.
 
-        With `better` in the question, the block's functions are those of the backend `mpc-crypten`.
+        With `better` in the question, the block's functions are those of the backend `mpc-crypten`; with `secret`,
+        rank 1 has shared the weights beforehand.
         """
         work, number = question["work"], question["number"]
         if work not in self._read:
             self._read[work] = self._embedding() if work == "embedding" else self._load(work)
         weights, x, wanted = self._read[work]
+        if question.get("secret"):
+            weights = self._shared(work, weights)
         place = number % len(x)
         given, fraction = x[place].float(), 0 if work == "embedding" else FRACTION
         functions = self._better if question.get("better") else Stock()
@@ -109,6 +113,14 @@ class Works:
         card = read_card(self._folder / "block")
         transformer = Transformer(fold(OpenModel("peer", OpenedModel(card, ("all",)))))
         return Crypten(watch(transformer, card.vocab, card.context))
+
+    def _shared(self, work: str, weights: Arrays) -> dict[str, Any]:
+        """What the input is multiplied with or has added, encrypted once."""
+        if work not in self._secret:
+            self._secret[work] = {
+                name: crypten.cryptensor(each, src=1) if each.dim() else each for name, each in weights.items()
+            }
+        return self._secret[work]
 
     def _load(self, work: str) -> tuple[Arrays, torch.Tensor, torch.Tensor]:
         """Public weights float32, inputs and wanted results float64."""

@@ -1,11 +1,11 @@
 """What every contestant of `mpc` computes, made once: `make_works.py FOLDER`.
 
-Weights are random and public, with the affine parts of normalisers folded into the matrices after them and everything
+Weights are random, with the affine parts of normalisers folded into the matrices after them and everything
 that writes to the residual stream centred, for the peers as for us; inputs come with their results in float64.
 
     mlp.npz         w1, b1, w2, b2; x [n, 1, 784], wanted [n, 1, 10]
     block.npz       qkv, out, up, down and their biases, heads, epsilon; x and wanted [n, 16, 128]
-    block/          the same as a GPT-2 of one layer, and block.json: how its numbers are held
+    block/          the same as a GPT-2 of one layer, and block.json: how its numbers are held, by kind of weights
     table.npy       float32 [50257, 768]; embedding.npz: ids [n, 16]
 """
 
@@ -24,6 +24,7 @@ from transformers.utils import logging
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
+from unfed.backends.mpc.scales import UNCUT
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel
@@ -79,8 +80,9 @@ def block(folder: Path) -> dict[str, Any]:
             tensor.normal_(std=0.5**0.5)
     model.save_pretrained(folder / "block")
     opened = OpenModel("bench", OpenedModel(read_card(folder / "block"), ("all",)))
-    format = fit(fold(opened), calibrate(model, CONTEXT))
-    (folder / "block.json").write_text(json.dumps(format))
+    folded, ranges = fold(opened), calibrate(model, CONTEXT)
+    formats = {"public": fit(folded, ranges), "secret": fit(folded, ranges.rounded(), UNCUT)}
+    (folder / "block.json").write_text(json.dumps(formats))
     model = model.double()
     layer = model.transformer.h[0]
     seen: list[torch.Tensor] = []

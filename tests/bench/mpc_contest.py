@@ -37,6 +37,7 @@ class Contest(msgspec.Struct, frozen=True):
     """One computation, and the rows that come of it.
 
     Attributes:
+        secret: whether the weights are, too.
         trips: questions in a turn, of which the median counts.
         notes: what a reader has to know beside the figures.
     """
@@ -44,6 +45,7 @@ class Contest(msgspec.Struct, frozen=True):
     work: str
     rows: tuple[Told, ...]
     runs: int
+    secret: bool = False
     trips: int = 1
     warmup: int = 1
     notes: Mapping[str, str] = {}
@@ -96,7 +98,8 @@ def _turn(ask: Ask, contest: Contest, name: str, told: list[dict[str, Any]]) -> 
     async def turn(number: int) -> dict[str, float]:
         taken = []
         for trip in range(contest.trips):
-            answer = await ask({"work": contest.work, "number": abs(number) * contest.trips + trip})
+            question = {"work": contest.work, "number": abs(number) * contest.trips + trip, "secret": contest.secret}
+            answer = await ask(question)
             taken.append(figures(answer))
             if number >= 0:
                 told.append(answer)

@@ -21,26 +21,31 @@ Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 NODES = ("compute-0", "compute-1")
 
 
-def plan(folder: Path, works: list[str]) -> Plan:
-    """Two nodes, a dealer and a client, for computations stored in `folder`."""
+def plan(folder: Path, works: list[str], *, secret: bool = False) -> Plan:
+    """Two nodes, a dealer and a client, for computations stored in `folder`; with `secret` weights, their owner."""
     settings = {"folder": str(folder), "works": works}
-    roles = "bench.mpc_roles"
-    parties = (
+    roles, kind, opens = "bench.mpc_roles", "Secret" if secret else "", ("config",) if secret else ("all",)
+    parties = [
         Party("client", f"{roles}:Client", settings=settings),
-        *(Party(name, f"{roles}:Node", opens={"model": ("all",)}, settings=settings) for name in NODES),
-        Party("dealer", f"{roles}:Dealer", opens={"model": ("config",)}, settings=settings),
-    )
-    links = (*(Link("client", name) for name in NODES), Link(*NODES), *(Link(name, "dealer") for name in NODES))
+        *(Party(name, f"{roles}:{kind}Node", opens={"model": opens}, settings=settings) for name in NODES),
+        Party("dealer", f"{roles}:{kind}Dealer", opens={"model": ("config",)}, settings=settings),
+    ]
+    links = [*(Link("client", name) for name in NODES), Link(*NODES), *(Link(name, "dealer") for name in NODES)]
+    if secret:
+        parties.append(Party("owner", f"{roles}:Owner", opens={"model": ("all",)}, settings=settings))
+        links += [Link("owner", name) for name in NODES]
     claim = Claim(asset="prompt", property="confidentiality", against=NODES, basis="none")
-    return Plan(parties=parties, links=links, guarantee=(claim,))
+    return Plan(parties=tuple(parties), links=tuple(links), guarantee=(claim,))
 
 
 @asynccontextmanager
-async def engine(launcher: LocalLauncher, folder: Path, works: list[str], delay: float = 0.0) -> AsyncIterator[Ask]:
+async def engine(
+    launcher: LocalLauncher, folder: Path, works: list[str], delay: float = 0.0, *, secret: bool = False
+) -> AsyncIterator[Ask]:
     """A fleet for these computations, every link of which delays by so many seconds one way."""
     models = {"model": read_card(folder / "block")}
-    link = Emulation(delay=delay)
-    async with running(launcher, folder, f"engine-{delay:g}", plan(folder, works), models, link) as fleet:
+    link, name = Emulation(delay=delay), f"engine-{delay:g}{'-secret' if secret else ''}"
+    async with running(launcher, folder, name, plan(folder, works, secret=secret), models, link) as fleet:
 
         async def ask(question: dict[str, Any]) -> dict[str, Any]:
             answer = await asking(fleet, secrets.token_hex(6), json.dumps(question))

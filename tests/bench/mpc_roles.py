@@ -17,14 +17,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.mpc_works import Block, Lifted, Mlp, Work, arrays, table
+from bench.mpc_works import Lifted, Work, arrays, public, secret, secrets, table
 
 from unfed.backends.common.folded import fold
+from unfed.backends.mpc import owner
 from unfed.backends.mpc.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.node import exchanging
+from unfed.backends.mpc.owner import Sharing
+from unfed.backends.mpc.secret import blanks, opening, share_of
+from unfed.backends.mpc.shared import flat, size, unflat
 from unfed.backends.mpc.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
 
@@ -99,24 +104,25 @@ class _Worker(Role):
 
     async def start(self) -> None:
         self._folder = Path(self.ctx.settings["folder"])
+        self._model = type(self)._folded(self.ctx.model)
+        self._names = [name for name in self.ctx.settings["works"] if name != "embedding"]
         self._works: dict[str, Work] = {}
-        for name in self.ctx.settings["works"]:
-            if name == "mlp":
-                self._works[name] = Mlp(self._folder)
-            elif name == "block":
-                self._works[name] = Block(self._folder, type(self)._folded(self.ctx.model))
-            else:
-                self._works[name] = Lifted()
+        await self._make()
+        if "embedding" in self.ctx.settings["works"]:
+            self._works["embedding"] = Lifted()
+
+    async def _make(self) -> None:
+        self._works = {name: public(self._folder, name, self._model) for name in self._names}
 
 
 class Node(_Worker):
     _folded = staticmethod(fold)
 
     async def start(self) -> None:
-        await super().start()
         self._party = NODES.index(self.ctx.name)
         self._made: dict[str, deque[Any]] = {}  # by work; runs take from it in order
         self._channel: Channel | None = None
+        await super().start()
         if "embedding" in self.ctx.settings["works"]:
             self._table = Rows(table(self._folder), HALF)
 
@@ -182,9 +188,9 @@ class Dealer(_Worker):
     _folded = staticmethod(lambda model: outline(model.card))
 
     async def start(self) -> None:
-        await super().start()
         self._lock = asyncio.Lock()
         self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
+        await super().start()
 
     async def forget(self, query: str) -> None:
         self._waiting = {key: part for key, part in self._waiting.items() if key[0] != query}
@@ -207,6 +213,43 @@ class Dealer(_Worker):
         return [
             {"seed": seed, "common": _array(common), "own": _array(own), "seconds": took} for seed, common, own in parts
         ]
+
+
+class Owner(owner.Owner):
+    """Shares the weights of all computations, as the backend's own does."""
+
+    async def start(self) -> None:
+        folder, model = Path(self.ctx.settings["folder"]), fold(self.ctx.model)
+        self._sharing = Sharing(flat([m for work in self.ctx.settings["works"] for m in secrets(folder, work, model)]))
+
+
+class SecretNode(Node):
+    _folded = staticmethod(lambda model: outline(model.card))
+
+    async def _make(self) -> None:
+        shapes = {work: secrets(self._folder, work, self._model) for work in self._names}
+        joined = [linear for work in self._names for linear in shapes[work]]
+        shares = iter(unflat(await share_of(self.ctx, self._party, size(joined)), joined))
+        channel = await asyncio.to_thread(self.ctx.channel, NODES[1 - self._party], "weights")
+        for work, mine in shapes.items():
+            seed = await self.ctx.call("dealer", "masks", work=work)
+            run = opening(self._party, seed, mine, exchanging(channel, NODES[1 - self._party]))
+            given = [next(shares) for _ in mine]
+            self._works[work] = await asyncio.to_thread(secret, self._folder, work, self._model, run, given)
+        channel.close()
+
+
+class SecretDealer(Dealer):
+    async def _make(self) -> None:
+        self._seeds: dict[str, tuple[bytes, bytes]] = {}
+        for work in self._names:
+            deal, shapes = Deal(), [blanks(linear) for linear in secrets(self._folder, work, self._model)]
+            self._works[work] = secret(self._folder, work, self._model, Dealing(deal), shapes)
+            self._seeds[work] = deal.seeds
+
+    @serve
+    async def masks(self, sender: str, *, work: str) -> bytes:
+        return self._seeds[work][NODES.index(sender)]
 
 
 def _array(data: bytes) -> Any:

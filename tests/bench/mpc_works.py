@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,19 +11,19 @@ import numpy as np
 import torch
 
 from unfed.backends.common.folded import Folded
-from unfed.backends.mpc.engine.gates import Relu, Truncate, Width
-from unfed.backends.mpc.engine.rows import Rows
+from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.scales import Format, Scales
+from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import fixed
+from unfed.backends.mpc.weights import Linear, Public, Weights, fixed, packed
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""
 
 
 class Work(Protocol):
-    """One computation on public weights.
+    """One computation.
 
     Attributes:
         shape: of its input.
@@ -37,31 +38,33 @@ class Work(Protocol):
 
 
 class Mlp:
-    """784-128-10: both matrices act on shares, so that one round does, and nothing is cut."""
+    """784-128-10: both matrices act on shares, so that one round does, or one before each where they are secret."""
 
     shape = (1, 784)
     given, weight = 18, 18
     made = given + 2 * weight
     told = 16  # bits of fraction down to which negative numbers are told
 
-    def __init__(self, folder: Path) -> None:
-        stored = arrays(folder, "mlp")
-        self._matrices = [Rows(_encoded(stored[name], self.weight)) for name in ("w1", "w2")]
-        self._biases = [
-            _encoded(stored[name], scale) for name, scale in (("b1", self.given + self.weight), ("b2", self.made))
-        ]
+    def __init__(self, folder: Path, first: Linear, second: Linear) -> None:
+        self._first, self._second = first, second
         # Inputs are pixels from 0 to 1, which bounds what goes into the ReLU.
+        stored = arrays(folder, "mlp")
         largest = (np.abs(stored["w1"]).sum(0) + np.abs(stored["b1"])).max()
         scale = self.given + self.weight
         self._relu = Relu(Width(scale + int(np.ceil(np.log2(largest))) + 1, scale - self.told))
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
-        (wire,) = run.open(self._linear(run, 0, x))
-        result = self._linear(run, 1, run.apply(self._relu, wire))
+        (wire,) = run.open(self._first.of_share(run, x))
+        result = self._second.of_share(run, run.apply(self._relu, wire))
         return result, run.public(torch.zeros(1, dtype=torch.int64))  # it has no range to leave
 
-    def _linear(self, run: Run, number: int, x: torch.Tensor) -> torch.Tensor:
-        return self._matrices[number].weighted(x) + run.public(self._biases[number][None])
+    @classmethod
+    def matrices(cls, folder: Path) -> list[Public]:
+        stored = arrays(folder, "mlp")
+        return [
+            Public(_encoded(stored[weight], cls.weight), _encoded(stored[bias], scale)[None])
+            for weight, bias, scale in (("w1", "b1", cls.given + cls.weight), ("w2", "b2", cls.made))
+        ]
 
 
 class Block:
@@ -69,9 +72,8 @@ class Block:
 
     shape = (16, 128)
 
-    def __init__(self, folder: Path, model: Folded) -> None:
-        format = Format.travelled(json.loads((folder / "block.json").read_text()))
-        self._transformer = Transformer(fixed(model, format.scales), format)
+    def __init__(self, weights: Weights, format: Format) -> None:
+        self._transformer = Transformer(weights, format)
         self.given = self.made = format.scales.residual
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
@@ -79,11 +81,10 @@ class Block:
         (residual,) = run.open(x)
         return run.share(self._transformer.layer(run, residual, 0, Cache(), 0, guards)), guards.total.reshape(1)
 
-
-def arrays(folder: Path, name: str) -> dict[str, Any]:
-    """Stored arrays of one computation, by name."""
-    with np.load(folder / f"{name}.npz") as stored:
-        return dict(stored)
+    @staticmethod
+    def format(folder: Path, kind: str) -> Format:
+        """How its numbers are held where weights are `public` or `secret`."""
+        return Format.travelled(json.loads((folder / "block.json").read_text())[kind])
 
 
 class Lifted:
@@ -96,6 +97,34 @@ class Lifted:
         (opened,) = run.open(x << 32)
         rows: torch.Tensor = run.share(run.apply(Truncate(32), opened))
         return rows, run.public(torch.zeros(1, dtype=torch.int64))
+
+
+def public(folder: Path, work: str, model: Folded) -> Work:
+    """A computation on weights that both nodes hold."""
+    if work == "mlp":
+        return Mlp(folder, *map(packed, Mlp.matrices(folder)))
+    format = Block.format(folder, "public")
+    return Block(fixed(model, format.scales), format)
+
+
+def secrets(folder: Path, work: str, model: Folded) -> list[Public]:
+    """What the owner of a computation's weights shares."""
+    return Mlp.matrices(folder) if work == "mlp" else whole(model, Block.format(folder, "secret").scales)
+
+
+def secret(folder: Path, work: str, model: Folded, run: Run, shares: Sequence[Public]) -> Work:
+    """A computation on weights that nodes hold shares of: `run` opens them under masks."""
+    if work == "mlp":
+        opened = run.open(*(share.weight for share in shares))
+        return Mlp(folder, *(Shared(Through.of(run, w), share.bias) for w, share in zip(opened, shares, strict=True)))
+    format = Block.format(folder, "secret")
+    return Block(held(run, model, format.scales, shares), format)
+
+
+def arrays(folder: Path, name: str) -> dict[str, Any]:
+    """Stored arrays of one computation, by name."""
+    with np.load(folder / f"{name}.npz") as stored:
+        return dict(stored)
 
 
 def table(folder: Path) -> torch.Tensor:

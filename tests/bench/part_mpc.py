@@ -1,4 +1,4 @@
-"""`mpc`: our engine against CrypTen with its trusted third party and against SPU's ABY3, on public weights.
+"""`mpc`: our engine against CrypTen with its trusted third party and against SPU's ABY3, on public and secret weights.
 
 CrypTen asks for triples as it goes, and ABY3 needs none: their whole time is held against ours, be it online alone or
 with our offline part. What CrypTen would take without waiting for triples stands in the notes.
@@ -29,6 +29,10 @@ from unfed.console.runner.models import read_card
 DELAY = 0.020
 """Seconds one way on every link of the row at 40 ms."""
 BUILD = HERE.parents[1] / "build"
+_SHARED = {
+    "weights": "secret for all contestants, and shared before anything is timed; ours are opened under masks once, too"
+}
+_SIXTEEN = {"offline": "material for sixteen inferences is made and sent at once; a sixteenth of that time counts"}
 _MLP, _BLOCK = "MLP 784-128-10, offline + online", "transformer block d128 seq16, offline + online"
 QUICK = (
     Contest(
@@ -36,7 +40,7 @@ QUICK = (
         (Told(_MLP, "whole", "crypten", 25), Told(_MLP, "whole", "spu", 6)),
         runs=12,
         trips=5,
-        notes={"offline": "material for sixteen inferences is made and sent at once; a sixteenth of that time counts"},
+        notes=_SIXTEEN,
     ),
     Contest(
         "block",
@@ -52,6 +56,27 @@ QUICK = (
         notes={"peer": "one-hot rows by a public table; the owner of the tokens is rank 0, which knows them"},
     ),
 )
+SECRET = (
+    Contest(
+        "mlp",
+        (Told(f"{_MLP}, secret weights", "whole", "crypten", 25), Told(f"{_MLP}, secret weights", "whole", "spu", 6)),
+        runs=12,
+        secret=True,
+        trips=5,
+        notes=_SHARED | _SIXTEEN,
+    ),
+    Contest(
+        "block",
+        (
+            Told(f"{_BLOCK}, secret weights", "whole", "crypten", 10),
+            Told(f"{_BLOCK}, secret weights", "whole", "spu", 5),
+        ),
+        runs=9,
+        secret=True,
+        trips=2,
+        notes=_SHARED,
+    ),
+)
 DECODE = Contest(
     "decode",
     (
@@ -60,6 +85,13 @@ DECODE = Contest(
     ),
     runs=3,
     notes={"peer": "the program of the backend mpc-crypten with its shared cache, which errs less than CrypTen's own"},
+)
+SECRET_DECODE = Contest(
+    "decode",
+    (Told("demo model, a decode token, offline + online, secret weights", "whole", "crypten"),),
+    runs=3,
+    secret=True,
+    notes={"peer": "the same program as in the rows on public weights: its weights are public, ours are not"},
 )
 SLOW = Contest(
     "block",
@@ -91,8 +123,12 @@ async def measure(report: Report, folder: Path) -> None:
             async with engine(launcher, folder, works) as ours:
                 for contest in QUICK:
                     await contend(report, contest, {"ours": ours, **peers})
+            async with engine(launcher, folder, [each.work for each in SECRET], secret=True) as ours:
+                for contest in SECRET:
+                    await contend(report, contest, {"ours": ours, **peers})
             if crypten is not None:
-                await _decode(report, launcher, folder, crypten)
+                await _decode(report, launcher, folder, crypten, DECODE)
+                await _decode(report, launcher, folder, crypten, SECRET_DECODE)
         if have_crypten:
             async with AsyncExitStack() as delayed, engine(launcher, folder, [SLOW.work], DELAY) as ours:
                 await contend(report, SLOW, {"ours": ours, "crypten": (await _crypten(delayed, folder, DELAY)).ask})
@@ -125,15 +161,16 @@ def _better(crypten: Ask) -> Ask:
     return ask
 
 
-async def _decode(report: Report, launcher: LocalLauncher, folder: Path, crypten: Peer) -> None:
+async def _decode(report: Report, launcher: LocalLauncher, folder: Path, crypten: Peer, contest: Contest) -> None:
     async with AsyncExitStack() as stack:
         models = {"model": read_card(folder / "demo")}
-        plan = Mpc().plan(models, Mpc.Options())
-        fleet = await stack.enter_async_context(running(launcher, folder, "mpc", plan, models))
+        plan = Mpc().plan(models, Mpc.Options(weights="secret" if contest.secret else "public"))
+        name = "mpc-secret" if contest.secret else "mpc"
+        fleet = await stack.enter_async_context(running(launcher, folder, name, plan, models))
         exact = await Peer.start("peer_generate.py", str(folder / "demo"), "float64")
         stack.push_async_callback(exact.stop)
         decoding = Decoding(fleet, crypten, exact, folder)
-        await contend(report, DECODE, {"ours": decoding.ours, "crypten": decoding.theirs})
+        await contend(report, contest, {"ours": decoding.ours, "crypten": decoding.theirs})
 
 
 async def _spu(report: Report, folder: Path) -> Peer | None:

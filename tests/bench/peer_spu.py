@@ -1,8 +1,8 @@
 """SPU's ABY3, three parties over its own links on loopback: `peer_spu.py FOLDER`, by a Python that has spu and jax.
 
-A question is `{"work", "number"}` (see `make_works`); the answer tells `seconds` of the slowest party from shared
-input to shared result; sharing and opening are
-left out, to the peer's advantage. `error` is the largest against float64.
+A question is `{"work", "number"}` (see `make_works`), and perhaps `secret`, of the weights; the answer tells `seconds`
+of the slowest party from shared input to shared result; sharing and opening are left out, to the peer's advantage.
+`error` is the largest against float64.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ WORKS = {"mlp": mlp, "block": block}
 
 
 class Program:
-    """One computation, compiled: weights public, the input secret."""
+    """One computation, compiled: the input is secret, and the weights are where that is asked for."""
 
-    def __init__(self, folder: Path, work: str) -> None:
+    def __init__(self, folder: Path, work: str, secret: bool) -> None:
         with np.load(folder / f"{work}.npz") as stored:
             found = {name: stored[name] for name in stored if name != "heads"}
         self._x, self._wanted = found.pop("x"), found.pop("wanted")
@@ -79,13 +79,14 @@ class Program:
         self.names = ["x", *names]
         program = WORKS[work]
         shares = spu.libspu.Visibility
+        self.seen = shares.VIS_SECRET if secret else shares.VIS_PUBLIC
         self.executable, _ = spu.utils.frontend.compile(
             spu.utils.frontend.Kind.JAX,
             lambda x, *weights: program(x, dict(zip(names, weights, strict=True))),
             (self.input(0), *self.weights),
             {},
             self.names,
-            [shares.VIS_SECRET] + [shares.VIS_PUBLIC] * len(names),
+            [shares.VIS_SECRET] + [self.seen] * len(names),
             lambda results: [f"result {place}" for place in range(len(results))],
         )
 
@@ -140,17 +141,17 @@ def main(folder: Path) -> None:
     for rank, (_, theirs) in enumerate(ends):
         spawn.Process(target=party, args=(rank, ports, theirs), daemon=True).start()
         theirs.close()
-    programs: dict[str, Program] = {}
+    programs: dict[tuple[str, bool], Program] = {}
     seen = spu.libspu.Visibility
     io = spu.api.Io(PARTIES, settings())
     for line in sys.stdin:
         question = json.loads(line)
-        work, number = question["work"], question["number"]
-        if work not in programs:
-            programs[work] = Program(folder, work)
-        program = programs[work]
+        number, kind = question["number"], (question["work"], bool(question.get("secret")))
+        if kind not in programs:
+            programs[kind] = Program(folder, *kind)
+        program = programs[kind]
         shared = [io.make_shares(program.input(number), seen.VIS_SECRET)]
-        shared += [io.make_shares(weight, seen.VIS_PUBLIC) for weight in program.weights]
+        shared += [io.make_shares(weight, program.seen) for weight in program.weights]
         for rank, (ours, _) in enumerate(ends):
             named = {name: _parts(each[rank]) for name, each in zip(program.names, shared, strict=True)}
             ours.send((program.executable.SerializeToString(), named))

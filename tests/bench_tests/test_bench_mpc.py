@@ -13,13 +13,14 @@ from bench import make_works, spu_home
 from bench.late import Late
 from bench.mpc_contest import Contest, Told, contend, figures
 from bench.mpc_decode import token_seconds
-from bench.mpc_works import Block, Mlp, arrays
+from bench.mpc_works import arrays, public, secret, secrets
 from bench.peers import Peer
 from bench.report import Report, table
 from machine import run
 
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.shared import flat, unflat
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import Answer, Finished, OpenedModel, Phase, Token
@@ -213,17 +214,20 @@ def running(pid):
         return False
 
 
-def test_our_programs_compute_what_is_compared(tmp_path):
+@pytest.mark.parametrize(("name", "error"), [("mlp", 1e-4), ("block", 0.01)])
+def test_our_programs_compute_what_is_compared(tmp_path, name, error):
     make_works.store(tmp_path)
-    card = read_card(tmp_path / "block")
-    model = OpenModel("compute-0", OpenedModel(card, ("all",)))
-    for name, work, error in (
-        ("mlp", Mlp(tmp_path), 1e-4),
-        ("block", Block(tmp_path, fold(model)), 0.01),
-    ):
-        stored = arrays(tmp_path, name)
-        x, wanted = (torch.from_numpy(stored[each][0]) for each in ("x", "wanted"))
-        assert x.shape == work.shape
-        (first, second), _ = run(work, ring.encode(x, work.given))
+    model = fold(OpenModel("owner", OpenedModel(read_card(tmp_path / "block"), ("all",))))
+    work, owned = public(tmp_path, name, model), secrets(tmp_path, name, model)
+    stored = arrays(tmp_path, name)
+    x, wanted = (torch.from_numpy(stored[each][0]) for each in ("x", "wanted"))
+    assert x.shape == work.shape
+
+    def on_shares(run, vector, x):
+        return secret(tmp_path, name, model, run, unflat(vector, owned))(run, x)
+
+    given = ring.encode(x, work.given)
+    for program, inputs in ((work, (given,)), (on_shares, (flat(owned), given))):
+        (first, second), _ = run(program, *inputs)
         assert int(first[1] + second[1]) == 0
         assert (ring.decode(first[0] + second[0], work.made) - wanted).abs().max() < error

@@ -16,7 +16,7 @@ from unfed.backends.mpc.engine.rows import HALF, Rows
 def added(first: Keys, second: Keys, table: torch.Tensor) -> torch.Tensor:
     """What both nodes' shares add up to."""
     packed = Rows(table, HALF)
-    return (look_up(0, first, packed) + look_up(1, second, packed)).long()
+    return (look_up(0, first, packed) + look_up(1, second, packed)).to(torch.int32).long()
 
 
 @settings(max_examples=30, deadline=None)
