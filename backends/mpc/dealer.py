@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import numpy as np
-import torch
 
 from unfed.plugins import Role, UnfedError, serve
 
@@ -84,10 +83,6 @@ class _Session:
         deal, given = Deal(), blank(tokens, self._transformer.weights.embedding.extent)
         self._transformer.step(Dealing(deal), given, self._cache, start)
         return [
-            {"seed": seed, **{name: _tensor(data) for name, data in (("common", common), ("own", own))}}
+            {"seed": seed, "common": np.frombuffer(common, np.uint8), "own": np.frombuffer(own, np.uint8)}
             for seed, common, own in deal.parts()
         ]
-
-
-def _tensor(data: bytes) -> torch.Tensor:
-    return torch.from_numpy(np.frombuffer(bytearray(data), np.uint8))

@@ -23,6 +23,8 @@ from .transformer import Cache, Transformer
 from .warm import warm
 from .weights import Weights, fixed
 
+Part = tuple[bytes, memoryview, memoryview]
+
 
 class Node(Role):
     """Holds public weights."""
@@ -78,14 +80,14 @@ class Node(Role):
     ) -> dict[str, torch.Tensor]:
         """Run tokens, given as keys, through the model: shares of the last logits and of how many guards fell."""
         self._client_only(sender)
-        session, keys = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
+        session, given = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
         vocab = self.ctx.model.card.vocab
         if session is None or step != session.done or not session.ready:
             raise UnfedError(f"{sender} runs step {step}, which is not prepared", kind="protocol", party=sender)
-        if not fits(keys, vocab) or len(root) != session.ready[0].tokens:
+        if not fits(given, vocab) or len(root) != session.ready[0].tokens:
             raise UnfedError(f"{sender} sent keys that do not fit what was prepared", kind="protocol", party=sender)
         session.done += 1
-        logits, guard = await asyncio.to_thread(self._run, session, keys)
+        logits, guard = await asyncio.to_thread(self._run, session, given)
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * len(root))
         return {"logits": logits, "guard": guard.reshape(1)}
 
@@ -123,7 +125,7 @@ class _Session:
         self._party = party
         self._masks, self._cache = Cache(), Cache()
 
-    def prepare(self, transformer: Transformer, start: int, tokens: int, part: tuple[bytes, bytes, bytes]) -> None:
+    def prepare(self, transformer: Transformer, start: int, tokens: int, part: Part) -> None:
         preparing = Preparing(Draw(self._party, *part))
         transformer.step(preparing, blank(tokens, transformer.weights.embedding.extent), self._masks, start)
         preparing.draw.finish()
@@ -152,9 +154,14 @@ def exchanging(channel: Channel, peer: str) -> Exchange:
     return exchange
 
 
-def _part(fields: dict[str, Any]) -> tuple[bytes, bytes, bytes]:
+def _part(fields: dict[str, Any]) -> Part:
     """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
     seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
     if not (isinstance(seed, bytes) and isinstance(common, torch.Tensor) and isinstance(own, torch.Tensor)):
         raise UnfedError("the dealer sent what is no material", kind="protocol", party=DEALER)
-    return seed, common.numpy().tobytes(), own.numpy().tobytes()
+    return seed, _bytes(common), _bytes(own)
+
+
+def _bytes(part: torch.Tensor) -> memoryview:
+    data: memoryview = part.contiguous().view(torch.uint8).numpy().reshape(-1).data
+    return data

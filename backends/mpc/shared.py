@@ -107,8 +107,12 @@ class SharedRows(NamedTuple):
     def extent(self) -> int:
         return self.table.mask.shape[0]
 
+    @property
+    def vocab(self) -> int:
+        return self.extent
+
     def given(self, party: int, keys: Keys) -> torch.Tensor:
-        return one_hot(party, keys, self.extent)
+        return one_hot(party, keys, self.extent).long()
 
     def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
         rows = Shared(self.table, None).of_share(run, given)

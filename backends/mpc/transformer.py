@@ -49,7 +49,9 @@ class Transformer:
         Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
         weights, scales, guards = self.weights, self.scales, Guards()
-        (residual,) = run.open(weights.embedding(run, given, start))
+        # Rows are shared over Z_2^32 at least: times 2^32 over Z_2^64, and cutting that off again is exact.
+        (opened,) = run.open(weights.embedding(run, given, start) << 32)
+        residual: Wire = run.apply(Truncate(32), opened)
         for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
             residual = self.layer(run, residual, number, cache, start, guards, last_only=last)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from .embedding import keys
 from .engine.blank import blank
 from .engine.session import Computing, Deal, Dealing, Draw, Preparing
 from .transformer import Cache, Transformer
@@ -18,4 +17,5 @@ def warm(transformer: Transformer, party: int | None = None) -> None:
     preparing = Preparing(Draw(party, *deal.parts()[party]))
     transformer.step(preparing, blank(1, extent), Cache(), 0)
     computing = Computing(party, preparing.made, lambda mine: mine)
-    transformer.step(computing, torch.zeros(1, extent, dtype=torch.int64), Cache(), 0)
+    embedding = transformer.weights.embedding
+    transformer.step(computing, embedding.given(party, keys([0], embedding.vocab)[party]), Cache(), 0)

@@ -15,6 +15,7 @@ from ..common import folded
 from ..common.folded import Folded, Turn, fold
 from .embedding import Keys, look_up
 from .engine.ring import encode
+from .engine.rows import HALF, Rows
 from .engine.session import Run
 from .engine.wire import Wire
 from .scales import Scales
@@ -43,6 +44,9 @@ class Embedding(Protocol):
 
     @property
     def extent(self) -> int: ...
+
+    @property
+    def vocab(self) -> int: ...
 
     def given(self, party: int, keys: Keys) -> torch.Tensor: ...
 
@@ -98,27 +102,50 @@ class Public(NamedTuple):
         return self.of_share(run, run.share(wire))
 
 
+class Packed(NamedTuple):
+    """A `Public` matrix as products with shares read it fastest, which pays where there are many of them."""
+
+    matrix: Rows
+    bias: torch.Tensor | None
+
+    def of_share(self, run: Run, share: torch.Tensor) -> torch.Tensor:
+        result = self.matrix.weighted(share)
+        return result if self.bias is None else result + run.public(self.bias)
+
+    def of_wire(self, run: Run, wire: Wire) -> torch.Tensor:
+        return self.of_share(run, run.share(wire))
+
+
+def packed(linear: Public) -> Linear:
+    """`linear` ready for products; as it is where it has no content, or numbers that are too large."""
+    weight, bias = linear
+    if weight.is_meta:
+        return linear
+    try:
+        return Packed(Rows(weight), bias)
+    except OverflowError:
+        return linear
+
+
 class PublicPaired(NamedTuple):
     """`at(start, tokens)` gives the matrices of those positions."""
 
-    at: Callable[[int, int], Public]
+    at: Callable[[int, int], Linear]
 
     def __call__(self, run: Run, normed: Wire, start: int) -> torch.Tensor:
         return run.ahead(partial(self.at, start, normed.shape[0])).of_wire(run, normed)
 
 
-class PublicRows(NamedTuple):
+class PublicRows:
     """Tables [vocab, hidden] and [context, hidden], or None, at the scale of the residual stream."""
 
-    table: torch.Tensor
-    positions: torch.Tensor | None
-
-    @property
-    def extent(self) -> int:
-        return self.table.shape[1]
+    def __init__(self, table: torch.Tensor, positions: torch.Tensor | None) -> None:
+        (self.vocab, self.extent), self.positions = table.shape, positions
+        self._table = None if table.is_meta else Rows(table, HALF)
 
     def given(self, party: int, keys: Keys) -> torch.Tensor:
-        return look_up(party, keys, self.table)
+        assert self._table is not None, "there is nothing in an outline to look up"
+        return look_up(party, keys, self._table)
 
     def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
         return given if self.positions is None else given + run.public(self.positions[start : start + given.shape[0]])
@@ -130,8 +157,11 @@ def fixed(model: Folded, scales: Scales) -> Weights:
         encode(model.table, scales.residual),
         None if model.positions is None else encode(model.positions, scales.residual),
     )
-    layers = (Layer(PublicPaired(_turned(each, model.turn, scales)), *matrices(each, scales)) for each in model.layers)
-    return assemble(model, embedding, layers, encoded(model.head, scales.head, scales.normed))
+    layers = (
+        Layer(PublicPaired(_turned(each, model.turn, scales)), *map(packed, matrices(each, scales)))
+        for each in model.layers
+    )
+    return assemble(model, embedding, layers, packed(encoded(model.head, scales.head, scales.normed)))
 
 
 def matrices(layer: folded.Layer, scales: Scales) -> tuple[Public, Public, Public, Public]:
@@ -186,11 +216,11 @@ def balanced(layer: folded.Layer) -> list[folded.Linear]:
     ]
 
 
-def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[[int, int], Public]:
+def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[[int, int], Linear]:
     """Queries and keys with the rotation of each position multiplied in, which would else need a cut."""
     parts, paired = balanced(layer), scales.query - scales.attending
     if turn is None:
-        joined = side_by_side([encoded(part, paired, scales.attending) for part in parts])
+        joined = packed(side_by_side([encoded(part, paired, scales.attending) for part in parts]))
         return lambda start, tokens: joined
 
     def at(start: int, tokens: int) -> Public:

@@ -142,19 +142,18 @@ def main() -> None:
     began = time.perf_counter()
     end_with_parent()  # at once, even while a library loads or when stopped; the console's main thread started us
     _end_with(launcher)
-    problems = []
     gc.disable()  # it would look for garbage a quarter of the time, and imports leave none to speak of
     for module in sys.argv[2:]:
         try:
             importlib.import_module(module)
         except Exception as error:  # a party that needs it will say so itself
-            problems.append(f"{module}: {error}")
+            print(f"cannot load {module} ahead: {error}", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()  # or the children's collector would write to every shared page
     gc.enable()
     signal.setitimer(signal.ITIMER_REAL, 0)
     server = ForkServer(launcher)
-    server._tell("warm", time.perf_counter() - began, *problems)
+    server._tell("warm", time.perf_counter() - began)
     server.serve()
 
 

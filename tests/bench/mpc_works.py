@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from unfed.backends.common.folded import Folded
-from unfed.backends.mpc.engine.gates import Relu, Through, Width
+from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import Linear, Public, Weights, fixed
+from unfed.backends.mpc.weights import Linear, Public, Weights, fixed, packed
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""
@@ -87,10 +87,22 @@ class Block:
         return Format.travelled(json.loads((folder / "block.json").read_text())[kind])
 
 
+class Lifted:
+    """16 rows over Z_2^32, as looking them up gives them, lifted to Z_2^64 as by the first opening of a model."""
+
+    shape = (16, 768)
+    given = made = Scales().residual
+
+    def __call__(self, run: Run, x: torch.Tensor) -> Result:
+        (opened,) = run.open(x << 32)
+        rows: torch.Tensor = run.share(run.apply(Truncate(32), opened))
+        return rows, run.public(torch.zeros(1, dtype=torch.int64))
+
+
 def public(folder: Path, work: str, model: Folded) -> Work:
     """A computation on weights that both nodes hold."""
     if work == "mlp":
-        return Mlp(folder, *Mlp.matrices(folder))
+        return Mlp(folder, *map(packed, Mlp.matrices(folder)))
     format = Block.format(folder, "public")
     return Block(fixed(model, format.scales), format)
 

@@ -62,6 +62,20 @@ def test_the_core_of_the_console_never_imports_textual(module: str) -> None:
     assert "textual" not in loaded_after(f"import unfed.console.{module}")
 
 
+def test_no_helper_of_the_tests_is_taken_for_a_library() -> None:
+    """Their folders stand on the path of the parties that tests start: a `trio.py` there once broke every fork."""
+    folders = sorted({str(each.parent) for each in (ROOT / "tests").rglob("*.py")})
+    code = (
+        f"import sys, importlib; sys.path[:0] = {folders}\n"
+        "from unfed.console.fleet.process import PRELOAD\n"
+        "for module in PRELOAD: importlib.import_module(module)\n"
+        "files = [(name, str(getattr(each, '__file__', ''))) for name, each in list(sys.modules.items())]\n"
+        f"print(*[name for name, file in files if file.startswith({str(ROOT / 'tests')!r})])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.returncode) == ([], 0), done.stderr
+
+
 def test_import_contracts_hold() -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from looked_up import looked_up
 from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -101,8 +102,7 @@ def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Fold
         transformer.step(run, first, cache, 0)
         return transformer.step(run, second, cache, first.shape[0])
 
-    table = transformer.weights.embedding.table
-    ((mine, one), (other, two)), _ = run(in_steps, table[IDS[:-1]], table[IDS[-1:]])
+    ((mine, one), (other, two)), _ = run(in_steps, *torch.split(looked_up(transformer, IDS), [len(IDS) - 1, 1]))
     assert int(one + two) == 0
     with torch.inference_mode():
         wanted = plain(IDS[None]).logits[0, -1]
@@ -119,7 +119,7 @@ def test_own_scores_do_not_hold_where_they_spread_widely_and_guards_say_so(loud:
     folded, plain = loud
     format = fit(folded, calibrate(plain, 64, "own"))
     transformer = Transformer(fixed(folded, format.scales), format)
-    results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), transformer.weights.embedding.table[IDS])
+    results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), looked_up(transformer, IDS))
     assert int(results[0][1] + results[1][1]) > 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from looked_up import looked_up
 from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from transformers import AutoModelForCausalLM
@@ -56,7 +57,7 @@ def wanted(plain: Any) -> torch.Tensor:
 
 def test_logits_are_those_of_the_model(model: tuple[Transformer, Any]) -> None:
     transformer, plain = model
-    embedded = transformer.weights.embedding.table[IDS]
+    embedded = looked_up(transformer, IDS)
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), embedded)
     logits, fallen = reveal(transformer, results)
     assert fallen == 0
@@ -65,7 +66,7 @@ def test_logits_are_those_of_the_model(model: tuple[Transformer, Any]) -> None:
 
 def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, Any]) -> None:
     transformer, plain = model
-    embedded = transformer.weights.embedding.table[IDS]
+    embedded = looked_up(transformer, IDS)
 
     def in_steps(run: Any, *parts: torch.Tensor) -> Any:
         cache, start, result = Cache(), 0, None
@@ -86,7 +87,7 @@ def test_rounds_and_bytes_are_known_before(model: tuple[Transformer, Any]) -> No
         return transformer.step(run, x, Cache(), 0)
 
     predicted = cost.predict(program, (3, 128))
-    _, nodes = run(program, transformer.weights.embedding.table[IDS[:3]])
+    _, nodes = run(program, looked_up(transformer, IDS[:3]))
     assert predicted.rounds == 1 + 16 * 4 + 3
     assert all((node.rounds, node.sent) == (predicted.rounds, predicted.sent) for node in nodes)
 
@@ -94,7 +95,7 @@ def test_rounds_and_bytes_are_known_before(model: tuple[Transformer, Any]) -> No
 def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[Transformer, Any]) -> None:
     """An embedding a thousand times too large leaves the range of the first normaliser."""
     transformer, _ = model
-    embedded = transformer.weights.embedding.table[IDS] << 10
+    embedded = looked_up(transformer, IDS) << 10
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), embedded)
     assert reveal(transformer, results)[1] > 0
 

@@ -8,6 +8,7 @@ from .blank import blank
 from .gates import AtLeast, Below, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
+from .rows import HALF, WORD, Rows
 from .session import Computing, Deal, Dealing, Draw, Preparing, Run
 
 
@@ -21,6 +22,8 @@ def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
+    for bits, kind in ((HALF, torch.int32), (WORD, torch.int64)):
+        Rows(torch.zeros(1, 1, dtype=torch.int64), bits).weighted(torch.zeros(1, 1, dtype=kind))
     deal = Deal()
     everything(Dealing(deal), blank(1))
     for party, part in enumerate(deal.parts()):

@@ -1,7 +1,7 @@
 """Distributed point functions: two short keys that expand to shares of a vector that is zero but for one place.
 
-Boyle, Gilboa and Ishai, "Function Secret Sharing: Improvements and Extensions" (CCS 2016), figure 1, over Z_2^64 with
-payloads of one or more words. Each key alone is pseudorandom: it tells neither the place nor the payload.
+Boyle, Gilboa and Ishai, "Function Secret Sharing: Improvements and Extensions" (CCS 2016), figure 1, over Z_2^64 or
+Z_2^32 with payloads of one or more words. Each key alone is pseudorandom: it tells neither the place nor the payload.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from .aes import LEFT, RIGHT, VALUE, hash_blocks
 from .kernels import compiled
 
+WORD, HALF = np.uint64(2**64 - 1), np.uint64(2**32 - 1)
+"""What a word of a payload is: one number of Z_2^64, or two of Z_2^32, the first in the low half."""
 _BATCH = 128
 """Keys handled at once, so that wide instructions have something to do."""
 
@@ -45,26 +47,41 @@ def roots(count: int) -> Any:
     return np.frombuffer(secrets.token_bytes(16 * count), np.uint64).reshape(count, 2)
 
 
-def generate(place: Any, payload: Any, levels: int, first: Any, second: Any) -> Correction:
+def generate(place: Any, payload: Any, levels: int, first: Any, second: Any, kind: Any = WORD) -> Correction:
     """Keys for N points.
 
     Args:
         place: uint64 [N], each below 2^levels.
         payload: uint64 [N, words].
         first, second: the parties' `roots`.
+        kind: `WORD` or `HALF`.
     """
     made = Correction.empty(len(place), levels, payload.shape[1])
-    _generate(place, payload, first, second, LEFT, RIGHT, VALUE, *made)
+    _generate(place, payload, first, second, LEFT, RIGHT, VALUE, kind, *made)
     return made
 
 
-def expand(party: int, root: Any, correction: Correction, leaves: int = 0) -> Any:
-    """Shares of the N vectors: uint64 [N, leaves, words], where 0 leaves means all 2^levels of them."""
+def expand(party: int, root: Any, correction: Correction, leaves: int = 0, kind: Any = WORD) -> Any:
+    """Shares of the N vectors: uint64 [N, leaves, words], where 0 leaves means all 2^levels of them.
+
+    For keys of the kind `HALF` each word holds two shares over Z_2^32.
+    """
     count, levels = correction.bits.shape
     leaves = leaves or 1 << levels
     out = np.empty((count, leaves, correction.last.shape[1]), np.uint64)
-    _expand(party, root, LEFT, RIGHT, VALUE, *correction, out)
+    _expand(party, root, LEFT, RIGHT, VALUE, kind, *correction, out)
     return out
+
+
+@compiled
+def _plus(a: Any, b: Any, low: Any) -> Any:
+    """The sum of two words, of each half by itself where `low` is `HALF`."""
+    return (((a & low) + (b & low)) & low) + (a & ~low) + (b & ~low)
+
+
+@compiled
+def _minus(a: Any, b: Any, low: Any) -> Any:
+    return (((a & low) - (b & low)) & low) + ((a & ~low) - (b & ~low))
 
 
 @compiled
@@ -78,7 +95,17 @@ def _values(seeds: Any, count: int, word: int, key: Any, scratch: Any, out: Any)
 
 @compiled
 def _generate(
-    place: Any, payload: Any, first: Any, second: Any, left: Any, right: Any, value: Any, cw: Any, bits: Any, last: Any
+    place: Any,
+    payload: Any,
+    first: Any,
+    second: Any,
+    left: Any,
+    right: Any,
+    value: Any,
+    low: Any,
+    cw: Any,
+    bits: Any,
+    last: Any,
 ) -> None:
     total, words = payload.shape
     levels = bits.shape[1]
@@ -122,12 +149,15 @@ def _generate(
             _values(seeds, 2 * count, word, value, rights, lefts)
             for e in range(count):
                 for half in range(min(2, words - word)):
-                    wanted = payload[begin + e, word + half] - lefts[2 * e + half] + lefts[2 * (count + e) + half]
-                    last[begin + e, word + half] = zero - wanted if controls[count + e] else wanted
+                    wanted = _minus(payload[begin + e, word + half], lefts[2 * e + half], low)
+                    wanted = _plus(wanted, lefts[2 * (count + e) + half], low)
+                    last[begin + e, word + half] = _minus(zero, wanted, low) if controls[count + e] else wanted
 
 
 @compiled
-def _expand(party: int, root: Any, left: Any, right: Any, value: Any, cw: Any, bits: Any, last: Any, out: Any) -> None:
+def _expand(
+    party: int, root: Any, left: Any, right: Any, value: Any, low: Any, cw: Any, bits: Any, last: Any, out: Any
+) -> None:
     total, leaves, words = out.shape
     levels = bits.shape[1]
     one, zero, clear = np.uint64(1), np.uint64(0), ~np.uint64(1)
@@ -160,5 +190,5 @@ def _expand(party: int, root: Any, left: Any, right: Any, value: Any, cw: Any, b
             for half in range(min(2, words - word)):
                 final = last[e, word + half]
                 for leaf in range(leaves):
-                    share = lefts[2 * leaf + half] + (final & (zero - controls[leaf]))
-                    out[e, leaf, word + half] = zero - share if party else share
+                    share = _plus(lefts[2 * leaf + half], final & (zero - controls[leaf]), low)
+                    out[e, leaf, word + half] = _minus(zero, share, low) if party else share

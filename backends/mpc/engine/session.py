@@ -24,6 +24,8 @@ from .wire import Mask, Wire
 
 Made = TypeVar("Made")
 
+Buffer = bytes | memoryview
+
 Exchange = Callable[[torch.Tensor], torch.Tensor]
 """Send a flat int64 tensor to the other node and return what it sent at the same time, of the same length."""
 
@@ -109,9 +111,9 @@ class Deal:
 
 
 class Draw:
-    """A node's side of a program's material, read in the order in which it was dealt."""
+    """A node's side of a program's material, read in the order in which it was dealt. It keeps what can be written."""
 
-    def __init__(self, party: int, seed: bytes, common: bytes, own: bytes) -> None:
+    def __init__(self, party: int, seed: bytes, common: Buffer, own: Buffer) -> None:
         self.party = party
         self._stream = ring.Stream(seed)
         self._common, self._own = _Reader(common), _Reader(own)
@@ -137,8 +139,9 @@ class Draw:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = memoryview(bytearray(data)), 0
+    def __init__(self, data: Buffer) -> None:
+        view = memoryview(data)
+        self._data, self._at = memoryview(bytearray(view)) if view.readonly else view, 0
 
     def take(self, kind: Any, shape: tuple[int, ...]) -> Any:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
