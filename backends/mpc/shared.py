@@ -49,7 +49,7 @@ def unflat(vector: torch.Tensor, linears: Sequence[Public]) -> list[Public]:
     return [
         Public(
             next(parts).reshape(weight.shape),
-            None if bias is None else next(parts).reshape(bias.shape).clone(),  # it outlives the vector
+            None if bias is None else next(parts).reshape(bias.shape),
         )
         for weight, bias in linears
     ]
