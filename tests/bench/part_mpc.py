@@ -91,7 +91,7 @@ SECRET_DECODE = Contest(
     (Told("demo model, a decode token, offline + online, secret weights", "whole", "crypten"),),
     runs=3,
     secret=True,
-    notes={"peer": "the same program as in the rows on public weights: its weights are public, ours are not"},
+    notes={"weights": "ours are secret; the peer's are public, as in the rows above"},
 )
 SLOW = Contest(
     "block",
