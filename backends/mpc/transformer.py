@@ -14,6 +14,7 @@ import torch
 from .approximations import approximate
 from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate, Width
 from .engine.session import Run
+from .engine.tournament import largest
 from .engine.wire import Wire, join
 from .scales import Format
 from .weights import Layer, Linear, Weights
@@ -167,13 +168,9 @@ class Transformer:
     def _largest(self, run: Run, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """The largest score of each row, or one that is less than COARSE below it: log2 rounds."""
         lowest = -(1 << 62)  # scores are proved to be above it, and differences not to wrap
-        largest = scores * seen + run.public(lowest * (1 - seen))
-        while (half := largest.shape[-1] // 2) > 0:
-            first, second, rest = torch.split(largest, [half, half, largest.shape[-1] - 2 * half], -1)
-            (difference,) = run.open(first - second)
-            larger = second + run.apply(AtLeast(0, Width(drop=self.scales.score + COARSE_BITS)), difference)
-            largest = torch.cat([larger, rest], -1)
-        return largest
+        rounds = (scores.shape[-1] - 1).bit_length()
+        width = Width(drop=self.scales.score + COARSE_BITS - rounds.bit_length())  # each round may lose as much anew
+        return largest(run, scores * seen + run.public(lowest * (1 - seen)), width)
 
     def _feed(self, run: Run, layer: Layer, normed: torch.Tensor) -> torch.Tensor:
         """Shares of what the second half adds. Two rounds."""

@@ -1,5 +1,6 @@
 """The protocols, one a file: what each computes, where it comes from, what it costs."""
 
+from .choose import Choose
 from .compare import AtLeast, Below, Outside, Relu, Width
 from .product import MatMul, Product, SquareSum
 from .spline import Spline
@@ -9,6 +10,7 @@ from .truncate import Truncate
 __all__ = [
     "AtLeast",
     "Below",
+    "Choose",
     "MatMul",
     "Outside",
     "Product",
