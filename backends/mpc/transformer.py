@@ -7,12 +7,13 @@ to the residual stream again. Keys and values stay open under the masks they wer
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
 
 from .approximations import approximate
-from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate, Width
+from .engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
 from .engine.session import Run
 from .engine.tournament import largest
 from .engine.wire import Wire, join
@@ -42,7 +43,7 @@ class Transformer:
 
     def __init__(self, weights: Weights, format: Format) -> None:
         self.weights = weights
-        self.ranges, self.scales, _ = format
+        self.ranges, self.scales, self.reach = format
         self.tables = approximate(weights, format)
 
     def step(self, run: Run, embedded: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,10 +186,21 @@ class Transformer:
         return _apply(run, layer.down, run.apply(Product(), activated, cut))
 
     def _activate(self, run: Run, gate: Wire) -> Wire:
-        """What goes in is proved to lie within the table (see `bounds`)."""
-        (activated,) = run.open(run.apply(Table(self.tables.activation), gate))
-        cut: Wire = run.apply(Truncate(self.scales.activated - self.scales.gate), activated)
+        """What goes in is proved to lie within the table, or the comparison's range (see `bounds`)."""
+        table, scales = self.tables.activation, self.scales
+        if table is None:
+            given, scale = run.apply(self._relu, gate), scales.activation
+        else:
+            given, scale = run.apply(Table(table), gate), scales.activated
+        (activated,) = run.open(given)
+        cut: Wire = run.apply(Truncate(scale - scales.gate), activated)
         return cut
+
+    @property
+    def _relu(self) -> Relu:
+        """What lies so little below zero that it would be cut to zero anyway may pass."""
+        scales = self.scales
+        return Relu(Width(scales.activation + 1 + int(math.log2(self.reach)), scales.activation - scales.gate - 2))
 
 
 class Guards:

@@ -16,7 +16,7 @@ from unfed.backends.common.folded import Folded, fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.transformer import COARSE, Cache, Transformer
 from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
@@ -85,6 +85,18 @@ def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Fold
     with torch.inference_mode():
         wanted = plain(IDS[None]).logits[0, -1]
     assert (ring.decode(mine + other, format.scales.logit) - wanted).abs().max() <= 0.03
+
+
+def test_what_is_taken_off_scores_lies_no_further_below_the_largest_than_promised(loud: tuple[Folded, Any]) -> None:
+    """What each round may lose of a difference too small for a coarse comparison adds up to the promise at most."""
+    folded, plain = loud
+    format = fit(folded, calibrate(plain, 64, "maximum"))
+    transformer = Transformer(fixed(folded, format.scales), format)
+    rising = torch.tensor([place.bit_count() for place in range(64)]) * COARSE / 2
+    scores = ring.encode(rising.expand(50, 64), format.scales.score)
+    found, _ = run(lambda run, x: transformer._largest(run, x, torch.ones(50, 64, dtype=torch.int64)), scores)
+    below = rising.max() - ring.decode(found[0] + found[1], format.scales.score)
+    assert below.min() >= 0 and below.max() < COARSE
 
 
 def test_what_is_taken_off_scores_can_be_chosen(loud: tuple[Folded, Any]) -> None:

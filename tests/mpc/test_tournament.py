@@ -12,6 +12,7 @@ from machine import reveal, run
 
 from unfed.backends.mpc.engine import cost
 from unfed.backends.mpc.engine.gates import Choose, Width
+from unfed.backends.mpc.engine.gates.compare import WHOLE
 from unfed.backends.mpc.engine.tournament import argmax, largest
 
 EDGE = 2**62
@@ -19,7 +20,7 @@ HELD = st.sampled_from([-EDGE, EDGE - 1, 0, -1, 1]) | st.integers(-EDGE, EDGE - 
 quick = settings(max_examples=40, deadline=None)
 
 
-def found(values: list[list[int]], width: Width = Width()) -> tuple[list[int], list[int]]:
+def found(values: list[list[int]], width: Width = WHOLE) -> tuple[list[int], list[int]]:
     """Largest and place of each row, as the protocol finds them."""
     results, _ = run(lambda run, x: argmax(run, x, width), torch.tensor(values))
     larger, place = (one + other for one, other in zip(*results, strict=True))
