@@ -12,7 +12,7 @@ from .session import Run
 def largest(run: Run, x: torch.Tensor, width: Width = WHOLE) -> torch.Tensor:
     """Shares of the largest of x [..., n], as [..., 1].
 
-    ⌈log2 n⌉ rounds of `AtLeast`: in all n - 1 openings, and comparisons of 33 bytes a bit and 16 more, a row.
+    A tournament of `AtLeast`. Rounds: ⌈log2 n⌉. Bytes a row, n - 1 times: 8 opened; common, 33 a bit and 16 more.
 
     Args:
         width: of differences, which may not wrap: |x| < 2^(width.range - 2) is to be proved. Where it drops bits, what
@@ -28,7 +28,7 @@ def largest(run: Run, x: torch.Tensor, width: Width = WHOLE) -> torch.Tensor:
 def argmax(run: Run, x: torch.Tensor, width: Width = WHOLE) -> tuple[torch.Tensor, torch.Tensor]:
     """Shares of the largest of x [..., n] and of its place, the first one where several are as large: [..., 1] each.
 
-    ⌈log2 n⌉ rounds of `Choose`: in all n - 1 pairs of openings, and comparisons of 41 bytes a bit and 24 more, a row.
+    A tournament of `Choose`. Rounds: ⌈log2 n⌉. Bytes a row, n - 1 times: 16 opened; common, 41 a bit and 24 more.
 
     Args:
         width: see `largest`.

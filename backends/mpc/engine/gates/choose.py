@@ -15,8 +15,8 @@ from .compare import WHOLE, Width, below, deal_keys, read_keys
 class Choose(NamedTuple):
     """max(x, 0) and [x < 0]·y, for wires of one shape: what chooses between pairs whose differences are x and y.
 
-    Boyle et al. 2021 (see `dcf`), with a key that pays both masks. Common material of 41 bytes a bit and 24 more an
-    element.
+    Boyle et al. 2021 (see `dcf`), section 4: a key that pays both masks. Rounds: 0. Bytes: common, 41 a bit and 24 more
+    an element.
     """
 
     width: Width = WHOLE

@@ -64,14 +64,20 @@ class _Bilinear:
 
 
 class Product(_Bilinear):
-    """x · y element by element, with broadcasting."""
+    """x · y element by element, with broadcasting. Beaver 1991 (see above).
+
+    Rounds: 0. Bytes: 8 a result, for plain wires; for others 8 more for each further product of masks.
+    """
 
     def multiply(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a * b
 
 
 class MatMul(_Bilinear):
-    """x @ y (batched as torch does). Both wires must be plain: factors would have to go inside the sums."""
+    """x @ y (batched as torch does). Both wires must be plain: factors would have to go inside the sums.
+
+    Beaver 1991 (see above). Rounds: 0. Bytes: 8 a result.
+    """
 
     def multiply(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return a @ b
@@ -85,7 +91,7 @@ class MatMul(_Bilinear):
 class SquareSum(NamedTuple):
     """Σ x² over the last dimension, which is kept with extent 1.
 
-    8 bytes of material a sum at the second node, and 8 an element where the wire is not plain.
+    Beaver 1991 (see above). Rounds: 0. Bytes: 8 a sum; and for each product of masks that have factors 8 an element.
     """
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
