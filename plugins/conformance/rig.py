@@ -117,7 +117,7 @@ def make_plan(backend: type[Backend], models: Models, options: Options) -> Plan:
         UnfedError: the backend makes none.
     """
     try:
-        return backend().plan(models, options)
+        return backend().plan_for(models, options)
     except UnfedError:
         raise
     except Exception as error:  # the code under test may raise anything at all

@@ -295,7 +295,9 @@ def test_profiles(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("profiles", "list")
     assert code == 0 and "demo" in out and "broken" in out
     listed = json.loads(run("profiles", "list", "--json")[1])
-    assert [each["name"] for each in listed] == ["bad", "demo"] and "broken TOML" in listed[0]["broken"]
+    assert [each["name"] for each in listed] == ["bad", "demo", "digits", "digits-mlp"] and "broken TOML" in listed[0][
+        "broken"
+    ]
     shown = json.loads(run("profiles", "show", "demo", "--json")[1])
     assert shown["template"] == "{prompt} =>" and set(shown["backends"]) == {"plain", "split"}
     assert Path(shown["models"]["model"]).is_absolute()
