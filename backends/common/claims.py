@@ -8,13 +8,18 @@ SEMI_HONEST = "every party follows the protocol and may only look at what it see
 
 
 def on_two_nodes(
-    nodes: tuple[str, str], dealer: str, assumes: tuple[str, ...], right: tuple[str, ...] = ()
+    nodes: tuple[str, str],
+    dealer: str,
+    assumes: tuple[str, ...],
+    right: tuple[str, ...] = (),
+    reveals: tuple[str, ...] = ("length",),
 ) -> list[Claim]:
     """What two nodes that hold shares and a dealer learn, one by one and pooled, where weights are public to the nodes.
 
     Args:
         assumes: what confidentiality rests on besides `SEMI_HONEST` and that no two of the three pool what they have.
         right: what must hold for answers to be right, though all follow the protocol.
+        reveals: what each of them learns all the same.
     """
     apart = f"no two of {nodes[0]}, {nodes[1]} and {dealer} pool what they have"
     claims = []
@@ -27,7 +32,7 @@ def on_two_nodes(
                     against=(against,),
                     basis="computational",
                     assumes=(SEMI_HONEST, apart, *assumes),
-                    reveals=("length",),
+                    reveals=reveals,
                 )
             )
         for pair in (nodes, (nodes[0], dealer), (nodes[1], dealer)):
