@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 import msgspec
@@ -42,8 +43,13 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown(self) -> str:
-        """What stands for it on a line: its text, or where its image lies."""
+        """What was asked: its text, or where its image lies."""
         return self.image.path if self.image else self.prompt
+
+    @property
+    def brief(self) -> str:
+        """The same for a line: of an image just the file's name."""
+        return PurePath(self.image.path).name if self.image else self.prompt
 
 
 class PartyInfo(Part):

@@ -99,6 +99,12 @@ async def test_a_digit_is_asked_drawn_and_classified(desk: LocalDesk, size: tupl
         await until(pilot, lambda: len(desk.runs()) == 2, 120)
         await drawn(pilot)
         assert app.board.image is not None and set(app.board.image.numpy().reshape(-1)) == {np.float32(200 / 255)}
+        await pilot.press("f5")
+        await until(pilot, lambda: app.current_mode == "runs")
+        await drawn(pilot)
+        await pilot.press("enter")
+        await until(pilot, lambda: "mine.png" in shown(app) and "❯" in shown(app))
+        await pilot.press("escape", "f3")
         stored = desk.record(desk.runs()[0].run_id).prompts[0]
         assert stored.image is not None and stored.image.path == str(own) and stored.label is None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal
 
 from ...results.record import Prompt
@@ -54,7 +53,7 @@ def _safe(character: str) -> str:
 
 def typed(prompt: Prompt) -> str:
     """What stands in the prompt box for a prompt: its text, or its id and its image's name."""
-    return f"{prompt.id}: {Path(prompt.image.path).name}" if prompt.image else prompt.prompt
+    return f"{prompt.id}: {prompt.brief}" if prompt.image else prompt.prompt
 
 
 def length(line: Line) -> int:
