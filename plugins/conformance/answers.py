@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 
+from ..image import Image
 from ..plan import Plan
 from ..query import Answer, Event, Failed, Finished, Phase, Started, Token
-from .exchange import Exchange
+from .exchange import Asked, Exchange
 from .likeness import alike
 from .outcome import Complaint, NotApplicable, complain
 from .probe import Weight
@@ -90,13 +91,9 @@ def _answer(answer: Answer, tokens: list[Token], most: int) -> list[str]:
 
 
 async def bad_input(rig: Rig) -> str:
-    """A prompt that is empty or too long fails alone, as bad input, and the next one is answered."""
+    """A prompt that cannot be asked (empty, too long) fails alone, as bad input, and the next one is answered."""
     fleet = await rig.fleet()
-    tried = {"an empty prompt": "", "a blank prompt": " \n"}
-    if rig.card is not None and rig.card.context <= 1 << 18:
-        tried[f"a prompt over the context of {rig.card.context} tokens"] = rig.prompt() + " word" * (
-            rig.card.context + 16
-        )
+    tried = _unaskable(rig)
     problems = []
     for what, prompt in tried.items():
         made = await rig.ask(fleet, rig.query(prompt))
@@ -114,12 +111,27 @@ async def bad_input(rig: Rig) -> str:
     return f"{len(tried)} kinds refused as bad input; the fleet lives on"
 
 
+def _unaskable(rig: Rig) -> dict[str, Asked]:
+    """Prompts that no backend can answer with this model, by what is wrong with them."""
+    tried: dict[str, Asked] = {"an empty prompt": "", "a blank prompt": " \n"}
+    prompt = rig.prompt()
+    if isinstance(prompt, Image):
+        channels, height, width = prompt.shape
+        tried["a text"] = "a word"
+        tried["an image of another size"] = Image(shape=(channels, height * 2, width), pixels=prompt.pixels * 2)
+        tried["an image cut short"] = Image(shape=prompt.shape, pixels=prompt.pixels[:-4])
+        tried["an image of no numbers"] = Image(shape=prompt.shape, pixels=b"\xff" * len(prompt.pixels))
+    elif rig.card is not None and rig.card.context <= 1 << 18:
+        tried[f"a prompt over the context of {rig.card.context} tokens"] = prompt + " word" * (rig.card.context + 16)
+    return tried
+
+
 async def concurrency(rig: Rig) -> str:
     """Queries in flight at once get the answers they get alone, and the same query the same greedy answer."""
     fleet = await rig.fleet()
     prompts = [rig.prompt() for _ in range(AT_ONCE)]
 
-    def asked(prompt: str) -> Awaitable[Exchange]:
+    def asked(prompt: Asked) -> Awaitable[Exchange]:
         return rig.ask(fleet, rig.query(prompt, logits=True))
 
     alone = [await asked(prompt) for prompt in prompts]

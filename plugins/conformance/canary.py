@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ..image import Image
 from ..models import ModelCard
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -25,6 +27,12 @@ class Canary(msgspec.Struct, frozen=True):
     prompt: str
     words: tuple[str, ...]
     ids: tuple[int, ...] = ()
+    image: Image | None = None
+
+    @property
+    def asked(self) -> str | Image:
+        """What the query holds."""
+        return self.image or self.prompt
 
 
 class Planter:
@@ -40,6 +48,8 @@ class Planter:
     def plant(self, number: int) -> Canary:
         """Prompt `number`: always the same, and unlike all others."""
         chance = random.Random(f"canary {number}")
+        if self.card is not None and self.card.takes == "image":
+            return Canary("", (), image=noise(chance, self.card.input))
         words = [_word(chance) for _ in range(4)]
         tokenizer = self._tokenizer
         if tokenizer is None:
@@ -101,6 +111,13 @@ class Planter:
             if len(words) == count:
                 break
         return words
+
+
+def noise(chance: random.Random, shape: tuple[int, ...]) -> Image:
+    """An image of random pixels, each a whole number of 255ths, as in an image file."""
+    channels, height, width = shape
+    levels = np.array([chance.randrange(256) for _ in range(math.prod(shape))], dtype=np.float32)
+    return Image(shape=(channels, height, width), pixels=(levels / np.float32(255)).astype("<f4").tobytes())
 
 
 def read_rows(card: ModelCard, tensor: str, rows: tuple[int, ...]) -> Floats:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from itertools import count
 
 from ..errors import Failure
+from ..image import Image
 from ..query import Answer, Event, Failed, Finished, Query, Token
 from .lab import Fleet, Settlement
 
@@ -46,12 +47,17 @@ class Exchange:
         return str(self.failure) if self.failure else f"{len(self.tokens)} tokens in {self.seconds:.2f} s"
 
 
+Asked = str | Image
+"""What a query holds."""
+
+
 def new_query(
-    prompt: str, max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0, logits: bool = False
+    prompt: Asked, max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0, logits: bool = False
 ) -> Query:
     return Query(
         id=f"kit{next(_numbers):06d}",
-        prompt=prompt,
+        prompt="" if isinstance(prompt, Image) else prompt,
+        image=prompt if isinstance(prompt, Image) else None,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,

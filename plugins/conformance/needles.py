@@ -25,6 +25,10 @@ LETTERS = 10
 """Letters that make a word distinctive."""
 _PACKED = 5
 """Bytes that packed ids take at least to be told from chance."""
+FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
+"""Bits after the point that fixed-point numbers are tried with."""
+_PIXELS = 8
+"""Consecutive pixels that identify an image of random ones."""
 _CHUNK = 8
 """Consecutive values of a row that identify it when searched as raw bytes."""
 
@@ -88,6 +92,21 @@ class Needles(msgspec.Struct):
         if len(windows):
             self.windows.append((f"{what} as numbers", windows))
         return bool(len(windows))
+
+    def add_pixels(self, what: str, pixels: Floats) -> None:
+        """The pixels [n] of one image: up to scale and a constant in any array, and as bytes in the usual forms."""
+        self.add_rows({what: pixels[None]}, shift=True)
+        levels = np.rint(pixels * 255)
+        for start in {0, (len(pixels) - _PIXELS) // 2, len(pixels) - _PIXELS}:
+            part = slice(max(0, start), max(0, start) + _PIXELS)
+            self.raw.append((f"{what} as bytes", levels[part].astype("u1").tobytes()))
+            for bits in FRACTIONS:
+                whole = np.rint(pixels[part].astype(np.float64) * 2.0**bits)
+                for kind in ("<i4", "<i8"):
+                    if bits and whole.max() < 2.0 ** (8 * int(kind[2]) - 1):
+                        self.raw.append((f"{what} as fixed point", whole.astype(kind).tobytes()))
+            packed = b"".join(msgspec.msgpack.encode(float(each)) for each in pixels[part])
+            self.raw.append((f"{what} as a list", packed))
 
     def add_rows(self, rows: Mapping[str, Floats], *, shift: bool = False) -> None:
         """Vectors such as embedding rows (up to scale) or logits (up to scale and a constant)."""

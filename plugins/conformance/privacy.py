@@ -92,7 +92,9 @@ def look_for(
     vocab = planter.card.vocab if planter.card else 1 << 16
     for each in planted:
         prompt, ids, answer = each.canary.prompt, each.canary.ids, [token.id for token in each.tokens]
-        if asset == "prompt":
+        if asset == "prompt" and each.canary.image is not None:
+            needles.add_pixels("pixels", each.canary.image.numpy().reshape(-1))
+        elif asset == "prompt":
             needles.add_words(
                 "prompt text", (word for word in each.canary.words if not (other_is_open and word in each.text))
             )
@@ -119,7 +121,7 @@ def look_for(
 
 def without_tables(seen: Iterable[Seen], card: ModelCard | None) -> list[Seen]:
     """What was seen, without embeddings as a whole: those are weights on their way, and hold every row anyway."""
-    if card is None:
+    if card is None or card.takes == "image":
         return list(seen)
 
     def kept(entry: Seen) -> Seen:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .haystack import Numbers, Placed, Seen, arrays, raw, rows_of, streams, texts
-from .needles import Needles
+from .needles import FRACTIONS, Needles
 from .runs import Runs
 
 CLOSE = 5e-3
@@ -23,8 +23,6 @@ CLOSE = 5e-3
 ALL_PAIRS = 48
 """Up to this many arrays of one size every pair is tried as two shares; of more, only neighbours and like turns."""
 NEIGHBOURS = 8
-FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
-"""Bits after the point that shared fixed-point numbers are tried with."""
 
 
 class Finding(NamedTuple):
