@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 
-from ..image import Image
 from ..plan import Plan
 from ..query import Answer, Event, Failed, Finished, Phase, Started, Token
-from .exchange import Asked, Exchange
+from .canary import Asked
+from .exchange import Exchange
 from .likeness import alike
 from .outcome import Complaint, NotApplicable, complain
 from .probe import Weight
@@ -93,7 +93,7 @@ def _answer(answer: Answer, tokens: list[Token], most: int) -> list[str]:
 async def bad_input(rig: Rig) -> str:
     """A prompt that cannot be asked (empty, too long) fails alone, as bad input, and the next one is answered."""
     fleet = await rig.fleet()
-    tried = _unaskable(rig)
+    tried = rig.planter.unaskable(rig.prompt())
     problems = []
     for what, prompt in tried.items():
         made = await rig.ask(fleet, rig.query(prompt))
@@ -109,21 +109,6 @@ async def bad_input(rig: Rig) -> str:
             raise Complaint(f"after {what} the fleet no longer answers: {after.failure}")
     complain(problems)
     return f"{len(tried)} kinds refused as bad input; the fleet lives on"
-
-
-def _unaskable(rig: Rig) -> dict[str, Asked]:
-    """Prompts that no backend can answer with this model, by what is wrong with them."""
-    tried: dict[str, Asked] = {"an empty prompt": "", "a blank prompt": " \n"}
-    prompt = rig.prompt()
-    if isinstance(prompt, Image):
-        channels, height, width = prompt.shape
-        tried["a text"] = "a word"
-        tried["an image of another size"] = Image(shape=(channels, height * 2, width), pixels=prompt.pixels * 2)
-        tried["an image cut short"] = Image(shape=prompt.shape, pixels=prompt.pixels[:-4])
-        tried["an image of no numbers"] = Image(shape=prompt.shape, pixels=b"\xff" * len(prompt.pixels))
-    elif rig.card is not None and rig.card.context <= 1 << 18:
-        tried[f"a prompt over the context of {rig.card.context} tokens"] = prompt + " word" * (rig.card.context + 16)
-    return tried
 
 
 async def concurrency(rig: Rig) -> str:

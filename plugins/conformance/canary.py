@@ -14,6 +14,8 @@ import numpy as np
 from ..image import Image
 from ..models import ModelCard
 
+Asked = str | Image
+"""What a query holds."""
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 _ONSETS = (*"bdfgjklmnpqrstvwxz", "br", "dr", "fl", "gr", "kl", "pr", "qu", "sk", "tr", "vl", "zw")
@@ -30,7 +32,7 @@ class Canary(msgspec.Struct, frozen=True):
     image: Image | None = None
 
     @property
-    def asked(self) -> str | Image:
+    def asked(self) -> Asked:
         """What the query holds."""
         return self.image or self.prompt
 
@@ -62,6 +64,20 @@ class Planter:
             if words[kept - 1] in prompt:
                 break
         return Canary(prompt, tuple(word for word in words if word in prompt), ids)
+
+    def unaskable(self, good: Asked) -> dict[str, Asked]:
+        """What no backend can answer with this model, by what is wrong with it; made of a `good` prompt."""
+        tried: dict[str, Asked] = {"an empty prompt": "", "a blank prompt": " \n"}
+        if isinstance(good, Image):
+            channels, height, width = good.shape
+            tried["a text"] = "a word"
+            tried["an image of another size"] = Image(shape=(channels, height * 2, width), pixels=good.pixels * 2)
+            tried["an image cut short"] = Image(shape=good.shape, pixels=good.pixels[:-4])
+            tried["an image of no numbers"] = Image(shape=good.shape, pixels=b"\xff" * len(good.pixels))
+        elif self.card is not None and self.card.context <= 1 << 18:
+            most = self.card.context
+            tried[f"a prompt over the context of {most} tokens"] = good + " word" * (most + 16)
+        return tried
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, special ones left out; empty without a tokenizer that can be read here."""

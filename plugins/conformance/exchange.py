@@ -9,6 +9,7 @@ from itertools import count
 from ..errors import Failure
 from ..image import Image
 from ..query import Answer, Event, Failed, Finished, Query, Token
+from .canary import Asked
 from .lab import Fleet, Settlement
 
 _numbers = count(1)
@@ -45,10 +46,6 @@ class Exchange:
 
     def __str__(self) -> str:
         return str(self.failure) if self.failure else f"{len(self.tokens)} tokens in {self.seconds:.2f} s"
-
-
-Asked = str | Image
-"""What a query holds."""
 
 
 def new_query(

@@ -10,14 +10,14 @@ from typing import Any
 
 import psutil
 
-from ..backend import Backend, Models
+from ..backend import Backend, Models, cards_of
 from ..errors import Failure, UnfedError
 from ..models import ModelCard
 from ..options import Options
 from ..plan import Plan
 from ..query import Event, Query
-from .canary import Planter
-from .exchange import Asked, Exchange, exchange, new_query
+from .canary import Asked, Planter
+from .exchange import Exchange, exchange, new_query
 from .lab import Fleet, Lab
 
 SHORT = 8
@@ -40,7 +40,8 @@ class Rig:
         self.folder, self.patience = folder, patience
         self.plan = make_plan(backend, models, options)
         card = models.get("model")
-        self.card = card if isinstance(card, ModelCard) else None
+        pictured = (each for each in cards_of(backend, models) if each.takes == "image")
+        self.card = card if isinstance(card, ModelCard) else next(pictured, None)  # an ensemble has members alone
         self.planter = Planter(self.card)
         self.failures: list[Failure] = []
         """Every failure that was seen, to be searched for secrets."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
 
 import msgspec
 import numpy as np
@@ -12,11 +12,13 @@ from test_kit_search import found, message
 from workshop import PROFILES
 
 from unfed.console.runner.models import read_card
-from unfed.plugins import Image, Token
+from unfed.plugins import Backend, Image, Models, Options, Party, Plan, Slot, Token, misfit
 from unfed.plugins.conformance.canary import Planter
 from unfed.plugins.conformance.exchange import Exchange, new_query
+from unfed.plugins.conformance.lab import Lab
 from unfed.plugins.conformance.likeness import alike
 from unfed.plugins.conformance.needles import Needles
+from unfed.plugins.conformance.rig import Rig
 from unfed.plugins.query import Answer, Finished
 
 PLANTER = Planter(read_card(PROFILES / "digits" / "mlp"))
@@ -100,3 +102,24 @@ def test_the_same_class_with_the_scores_of_another_image_is_another_answer() -> 
     bare = answered("7")
     bare.events[0] = (0.0, msgspec.structs.replace(bare.tokens[0], logits=None))
     assert alike(bare, bare)
+
+
+class Ensemble(Backend):
+    """A backend whose models all lie in a slot of their own."""
+
+    name, title, takes = "ensemble", "Ensemble", ("image",)
+    slots: ClassVar[Mapping[str, Slot]] = {"members": Slot("classifiers", many=True)}
+
+    def plan(self, models: Models, options: Options) -> Plan:
+        return Plan(parties=(Party("client", "nobody:Nobody"),), links=(), guarantee=())
+
+
+def test_an_ensemble_of_classifiers_is_asked_images_too() -> None:
+    assert PLANTER.card is not None
+    rig = Rig(cast(Lab, None), Ensemble, Options(), {"members": (PLANTER.card,) * 3}, folder=PROFILES, patience=1.0)
+    assert rig.prompt() == IMAGE and rig.query().image == canary(2)
+    tried = rig.planter.unaskable(IMAGE)
+    assert len(tried) == 6
+    for what, asked in tried.items():
+        fault = misfit(asked if isinstance(asked, Image) else None, [PLANTER.card])
+        assert fault is not None and fault.failure.kind == "bad-input", what
