@@ -37,7 +37,9 @@ class SecretNode(Node):
             seed = await self.ctx.call(DEALER, "masks", format=list(format))
             if not isinstance(seed, bytes) or len(seed) != SEED:
                 raise UnfedError("the dealer sent what is no seed", kind="protocol", party=DEALER)
-            share = unflat(await share_of(self.ctx, self._party, size(shapes)), shapes)
+            parts = unflat(await share_of(self.ctx, self._party, size(shapes)), shapes)
+            # What is added outlives the vector that it came in.
+            share = [Public(weight, None if bias is None else bias.clone()) for weight, bias in parts]
             run = opening(self._party, seed, shapes, exchanging(channel, self._peer))
             return format, await asyncio.to_thread(held, run, model, format.scales, share)
         finally:

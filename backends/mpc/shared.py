@@ -45,18 +45,14 @@ def size(linears: Sequence[Public]) -> int:
 
 def unflat(vector: torch.Tensor, linears: Sequence[Public]) -> list[Public]:
     """The vector's parts, in the shapes of `linears`."""
-    sizes = [part.numel() for linear in linears for part in linear if part is not None]
-    parts = iter(torch.split(vector, sizes))
-
-    def take(like: torch.Tensor | None) -> torch.Tensor | None:
-        return None if like is None else next(parts).reshape(like.shape)
-
-    found = []
-    for weight, bias in linears:
-        taken = take(weight)
-        assert taken is not None
-        found.append(Public(taken, take(bias)))
-    return found
+    parts = iter(torch.split(vector, [part.numel() for linear in linears for part in linear if part is not None]))
+    return [
+        Public(
+            next(parts).reshape(weight.shape),
+            None if bias is None else next(parts).reshape(bias.shape),
+        )
+        for weight, bias in linears
+    ]
 
 
 class Shared(NamedTuple):

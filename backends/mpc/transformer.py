@@ -2,7 +2,8 @@
 
 Sixteen rounds a layer: the sum of squares, its root, the normalised values, queries keys and values, scores (with the
 values, cut), exponentials with their sum, its inverse, their product, the same cut, the residual stream; then likewise
-to the residual stream again. Keys and values stay open under the masks they were first opened under.
+to the residual stream again. Secret weights take three more (see `shared`). Keys and values stay open under the masks
+they were first opened under.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ SECRET_DECODE = Contest(
     (Told("demo model, a decode token, offline + online, secret weights", "whole", "crypten"),),
     runs=3,
     secret=True,
-    notes={"peer": "the same program as in the rows on public weights: its weights are public, ours are not"},
+    notes={"weights": "ours are secret; the peer's are public, as in the rows above"},
 )
 SLOW = Contest(
     "block",
@@ -128,10 +128,11 @@ async def measure(report: Report, folder: Path) -> None:
                     await contend(report, contest, {"ours": ours, **peers})
             if crypten is not None:
                 await _decode(report, launcher, folder, crypten, DECODE)
-                await _decode(report, launcher, folder, crypten, SECRET_DECODE)
         if have_crypten:
             async with AsyncExitStack() as delayed, engine(launcher, folder, [SLOW.work], DELAY) as ours:
                 await contend(report, SLOW, {"ours": ours, "crypten": (await _crypten(delayed, folder, DELAY)).ask})
+            async with AsyncExitStack() as undelayed:
+                await _decode(report, launcher, folder, await _crypten(undelayed, folder, 0.0), SECRET_DECODE)
 
 
 async def _made(folder: Path) -> None:

@@ -18,6 +18,7 @@ from unfed.backends.common.folded import Folded, fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
 from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.scales import UNCUT, Ranges
 from unfed.backends.mpc.transformer import COARSE, Cache, Transformer
 from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
@@ -72,6 +73,27 @@ def test_no_number_is_larger_than_what_is_proved(loud: tuple[Folded, Any]) -> No
         plain(torch.randint(0, 512, (16, 48), generator=generator))
     assert 0 < max(gates) < format.activation
     assert 2 * scores.largest - format.ranges.score[0] < 2.0 ** (63 - format.scales.score)
+
+
+@pytest.mark.parametrize("louder", [1.0, 300.0])
+def test_what_is_not_cut_leaves_room_in_the_ring(loud: tuple[Folded, Any], louder: float) -> None:
+    """With secret weights, whatever a normaliser gives goes through matrices at 36 bits of fraction, or fewer."""
+    folded, plain = loud
+    layer = folded.layers[0]
+    value, up = (each._replace(weight=each.weight * louder) for each in (layer.value, layer.up))
+    folded = folded._replace(layers=(layer._replace(value=value, up=up), *folded.layers[1:]))
+    scales = fit(folded, calibrated(plain, 64).rounded(), UNCUT).scales
+    assert scales.attending == scales.normed == scales.residual + scales.root
+    normed = torch.nn.functional.normalize(torch.randn(64, folded.hidden, dtype=torch.float64)) * folded.hidden**0.5
+    largest = max(float((normed @ each.weight).abs().max()) for each in (value, up))
+    assert largest * 2.0 ** (scales.normed + scales.weight) < 2.0**62
+    assert float((normed @ folded.head.weight).abs().max()) * 2.0**scales.logit < 2.0**62
+    assert louder == 1 or scales.normed + scales.weight < UNCUT.normed + UNCUT.weight
+
+
+def test_of_mean_squares_no_more_is_told_than_powers_of_two() -> None:
+    ranges = Ranges(((0.3, 5.0), (1.0, 4.0)), OWN, (0.98, 2.0**30), maximum=False, cut=False)
+    assert ranges.rounded().squares == ((0.25, 8.0), (1.0, 4.0))
 
 
 def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Folded, Any]) -> None:

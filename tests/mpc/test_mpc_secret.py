@@ -69,6 +69,7 @@ def test_a_cache_and_later_positions_change_nothing(model: SharedModel) -> None:
     assert (found - wanted(model)).abs().max() <= 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_loud_models_have_fewer_bits_and_are_still_right(family: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Scores reach 70, so that their largest are taken off."""
