@@ -75,6 +75,14 @@ def test_no_number_is_larger_than_what_is_proved(loud: tuple[Folded, Any]) -> No
     assert 2 * scores.largest - format.ranges.score[0] < 2.0 ** (63 - format.scales.score)
 
 
+@pytest.mark.parametrize("louder", [1.0, 3e4])
+def test_rows_of_the_table_fit_the_ring_that_they_are_looked_up_in(loud: tuple[Folded, Any], louder: float) -> None:
+    folded, plain = loud
+    folded = folded._replace(table=folded.table * louder)
+    bits = fit(folded, calibrated(plain, 64)).scales.residual
+    assert float(folded.table.abs().max()) * 2.0**bits < 2.0**30
+
+
 @pytest.mark.parametrize("louder", [1.0, 300.0])
 def test_what_is_not_cut_leaves_room_in_the_ring(loud: tuple[Folded, Any], louder: float) -> None:
     """With secret weights, whatever a normaliser gives goes through matrices at 36 bits of fraction, or fewer."""
