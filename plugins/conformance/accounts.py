@@ -188,6 +188,6 @@ def _of_parties(path: Path) -> bytes:
 def _found(data: bytes, needles: Needles) -> list[str]:
     letters = re.sub(r"[\W_]", "", data.decode("utf-8", "replace")).casefold()
     found = [what for what, needle in needles.raw if needle in data]
-    found += [what for what, pattern in needles.spelled if pattern.search(data)]
+    found += [spelled.what for spelled in needles.spelled if spelled.within(data)]
     found += [what for what, word in needles.words if word in letters]
     return list(dict.fromkeys(found))

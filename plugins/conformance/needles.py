@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,8 +29,37 @@ FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
 """Bits after the point that fixed-point numbers are tried with."""
 _PIXELS = 8
 """Consecutive pixels that identify an image of random ones."""
+_BETWEEN = 4
+"""Most bytes between numbers that are written out."""
 _CHUNK = 8
 """Consecutive values of a row that identify it when searched as raw bytes."""
+
+
+class Spelled(NamedTuple):
+    """Numbers written out one after the other, with something between them.
+
+    Attributes:
+        longest: one of them, around which alone the pattern is tried; it is no farther than `reach` from either end.
+    """
+
+    what: str
+    longest: bytes
+    reach: int
+    pattern: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, what: str, numbers: Sequence[bytes]) -> Spelled:
+        pattern = rb"(?<![0-9])" + rb"[^0-9]{1,%d}".join(numbers) % ((_BETWEEN,) * (len(numbers) - 1)) + rb"(?![0-9])"
+        reach = sum(len(each) + _BETWEEN for each in numbers)
+        return cls(what, max(numbers, key=len), reach, re.compile(pattern))
+
+    def within(self, data: bytes) -> bool:
+        place = data.find(self.longest)
+        while place >= 0:
+            if self.pattern.search(data, max(0, place - self.reach), place + self.reach + 1):
+                return True
+            place = data.find(self.longest, place + 1)
+        return False
 
 
 class Needles(msgspec.Struct):
@@ -46,7 +75,7 @@ class Needles(msgspec.Struct):
 
     raw: list[tuple[str, bytes]] = []
     words: list[tuple[str, str]] = []
-    spelled: list[tuple[str, re.Pattern[bytes]]] = []
+    spelled: list[Spelled] = []
     windows: list[tuple[str, Integers]] = []
     rows: list[tuple[str, Floats, bool]] = []
 
@@ -84,8 +113,7 @@ class Needles(msgspec.Struct):
                 data = b"".join(pack(int(each)) for each in window)
                 if len(data) >= _PACKED:
                     self.raw.append((f"{what} as {form}", data))
-            digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
-            self.spelled.append((f"{what} as decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
+            self.spelled.append(Spelled.of(f"{what} as decimals", [str(each).encode() for each in window]))
         for window in distinctive(ids, max(6, width), shown):
             if window.max() < 256:
                 self.raw.append((f"{what} as bytes", window.astype("u1").tobytes()))

@@ -41,8 +41,7 @@ VARIANTS = {
     "plain, images": (Plain, {}, "digits/cnn", "server: pixels; server: logits"),
     "mpc-crypten, images": (MpcCrypten, {}, "digits/mlp", "open, as declared: compute-0 with compute-1: pixels."),
 }
-LEFT_OUT = {"mpc": ("canaries",), "mpc, secret weights": ("canaries",), "mpc-crypten": ("canaries", "concurrency")}
-"""What nodes receive takes minutes to search, so by hand: `python -m unfed.plugins.conformance mpc --only canaries`."""
+LEFT_OUT = {"mpc-crypten": ("concurrency",)}
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
