@@ -14,7 +14,7 @@ from ..common.generation import Generation
 from ..common.sampling import Sampler
 from ..common.text import Text
 from .backend import NODES
-from .embedding import keys
+from .engine.embedding import keys
 from .engine.ring import decode
 from .parts import parts
 from .scales import Format

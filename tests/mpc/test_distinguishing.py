@@ -24,9 +24,9 @@ from transformers import AutoModelForCausalLM
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
-from unfed.backends.mpc.embedding import keys, look_up
 from unfed.backends.mpc.engine import dpf
 from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.embedding import keys, look_up
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
 from unfed.backends.mpc.transformer import Cache, Transformer
 from unfed.backends.mpc.weights import fixed
