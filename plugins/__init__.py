@@ -4,10 +4,12 @@ Nothing here imports torch, and nothing here imports the console or a backend.
 """
 
 from .attack import Attack, Knowledge, Recovered
-from .backend import Backend, Models, Requirement, Slot
+from .backend import Backend, Models, Requirement, Slot, cards_of
+from .classifier import Classifier
 from .errors import Failure, UnfedError
 from .guarantee import Claim, badge
 from .hookspecs import hookimpl
+from .image import Image, QueryKind, misfit
 from .launch import Emulation, Launcher, ModelSource, OpenedModel, PartyProcess, PartySpec
 from .models import ModelCard, layers, split_evenly
 from .options import Options
@@ -38,6 +40,7 @@ __all__ = [
     "Backend",
     "Channel",
     "Claim",
+    "Classifier",
     "ClientRole",
     "Context",
     "Contribution",
@@ -47,6 +50,7 @@ __all__ = [
     "Failed",
     "Failure",
     "Finished",
+    "Image",
     "Knowledge",
     "Launcher",
     "Link",
@@ -64,6 +68,7 @@ __all__ = [
     "Phase",
     "Plan",
     "Query",
+    "QueryKind",
     "Recovered",
     "Requirement",
     "RewardScheme",
@@ -75,9 +80,11 @@ __all__ = [
     "UnfedError",
     "View",
     "badge",
+    "cards_of",
     "chain",
     "hookimpl",
     "layers",
+    "misfit",
     "serve",
     "split_evenly",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, final
 
 import msgspec
 
+from .errors import UnfedError
+from .image import QueryKind
 from .models import ModelCard
 from .options import Options as BaseOptions
 from .plan import Plan
@@ -44,6 +46,7 @@ class Backend(ABC):
     source: ClassVar[str] = ""
     Options: ClassVar[type[BaseOptions]] = BaseOptions
     slots: ClassVar[Mapping[str, Slot]] = {"model": Slot("the causal language model that answers")}
+    takes: ClassVar[tuple[QueryKind, ...]] = ("text",)
     requires: ClassVar[tuple[Requirement, ...]] = ()
 
     @abstractmethod
@@ -57,7 +60,35 @@ class Backend(ABC):
             UnfedError: a model or option that this backend cannot serve, naming which and why.
         """
 
+    @final
+    def plan_for(self, models: Models, options: BaseOptions) -> Plan:
+        """`plan`, for models that answer what this backend takes. Slots of other backends are left out of account.
+
+        Raises:
+            UnfedError: a model or option that this backend cannot serve.
+        """
+        for card in cards_of(type(self), models):
+            if card.takes not in self.takes:
+                raise UnfedError(
+                    f"backend {self.name} takes {' and '.join(_ASKED[kind] for kind in self.takes)}, "
+                    f"and {card.name} takes {_ASKED[card.takes]}",
+                    hint="choose another model or backend; unfed-console backends says what each takes",
+                )
+        return self.plan(models, options)
+
     @classmethod
     def missing(cls) -> tuple[Requirement, ...]:
         """Requirements that are not installed."""
         return tuple(need for need in cls.requires if importlib.util.find_spec(need.module.partition(".")[0]) is None)
+
+
+_ASKED: Mapping[QueryKind, str] = {"text": "text prompts", "image": "images"}
+
+
+def cards_of(backend: type[Backend], models: Models) -> list[ModelCard]:
+    """The models in the slots of `backend`."""
+    found: list[ModelCard] = []
+    for slot in backend.slots:
+        given = models.get(slot, ())
+        found += [given] if isinstance(given, ModelCard) else given
+    return found

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from .errors import UnfedError
+from .image import QueryKind
 
 _LLAMA = (r"(model\.)?embed_tokens\.", r"(?:model\.)?layers\.(\d+)\.", r"lm_head\.|(model\.)?norm\.")
 _GPT2 = (
@@ -28,7 +29,11 @@ _LAYERS = re.compile(r"layers (\d+)-(\d+)")
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as plans see it. `tensors` maps a tensor's name to (file, dtype, shape)."""
+    """A model as plans see it. `tensors` maps a tensor's name to (file, dtype, shape).
+
+    Of a classifier of images (see `classifier`), `input` is channels, height and width, `classes` are their names,
+    `vocab` is how many, `hidden` the widest layer and `layers` how many have weights. Of other models both are empty.
+    """
 
     name: str
     folder: str
@@ -41,10 +46,17 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     tied: bool
     config: dict[str, Any]
     tensors: dict[str, tuple[str, str, tuple[int, ...]]]
+    input: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
         return Path(self.folder)
+
+    @property
+    def takes(self) -> QueryKind:
+        """What it answers."""
+        return "image" if self.input else "text"
 
     def part_of(self, tensor: str) -> str:
         """`embedding`, `layer N` or `head`: where a tensor belongs; `other` where the family is unknown."""

@@ -7,20 +7,24 @@ from typing import Any, Literal
 import msgspec
 
 from .errors import Failure
+from .image import Image
 
 PhaseKind = Literal["setup", "offline", "online"]
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt for one variant. Only the client party ever holds it.
+    """One prompt for one variant: text, or an image. Only the client party ever holds it.
 
     Attributes:
         id: opaque; it stands in frame headers unless the plan asks for `private_ids`.
-        logits: whether the client should report the logits of each step, for fidelity.
+        prompt: empty where there is an image, which is answered by one token: its class.
+        logits: whether the client should report the logits of each step, for fidelity; an image's are the scores of the
+            classes.
     """
 
     id: str
-    prompt: str
+    prompt: str = ""
+    image: Image | None = None
     max_new_tokens: int = 32
     temperature: float = 0.0
     top_p: float = 1.0
@@ -38,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, tag="token"):
     """One generated token. `text` is what it adds to the answer (may be empty); `logits` is float32 little-endian.
+
+    Of an image, `id` is the class, `text` the class's name, and `logits` are the scores of all classes.
 
     `at` is in seconds since the query began, offline time taken out; the host fills it in.
     """

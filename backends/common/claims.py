@@ -8,15 +8,20 @@ SEMI_HONEST = "every party follows the protocol and may only look at what it see
 
 
 def on_two_nodes(
-    nodes: tuple[str, str], dealer: str, assumes: tuple[str, ...], right: tuple[str, ...] = ()
+    nodes: tuple[str, str],
+    dealer: str,
+    assumes: tuple[str, ...],
+    right: tuple[str, ...] = (),
+    reveals: tuple[str, ...] = ("length",),
 ) -> list[Claim]:
     """What two nodes that hold shares and a dealer learn of prompt and output, one by one and pooled.
 
     Args:
         assumes: what confidentiality rests on besides `SEMI_HONEST` and that no two of the three pool what they have.
         right: what must hold for answers to be right, though all follow the protocol.
+        reveals: what each of them learns all the same.
     """
-    claims = [claim for asset in ("prompt", "output") for claim in shared(asset, nodes, dealer, assumes, ("length",))]
+    claims = [claim for asset in ("prompt", "output") for claim in shared(asset, nodes, dealer, assumes, reveals)]
     return claims + [
         Claim(asset="output", property="integrity", against=(against,), basis="none", assumes=right)
         for against in (*nodes, dealer)

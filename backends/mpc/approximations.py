@@ -26,13 +26,14 @@ class Approximations(NamedTuple):
     """Attributes:
     roots: one per normaliser.
     middle: what is taken off what goes into the exponential, so that its range lies evenly around zero.
+    activation: None for ReLU, which is a comparison.
     """
 
     roots: tuple[Pieces, ...]
     exp: Bins
     middle: float
     inverse: Pieces
-    activation: Bins
+    activation: Bins | None
 
 
 def approximate(weights: Weights, format: Format) -> Approximations:
@@ -41,8 +42,9 @@ def approximate(weights: Weights, format: Format) -> Approximations:
     Raises:
         UnfedError: an activation function that there is no table of, or ranges too wide for one.
     """
-    if (activation := ACTIVATIONS.get(weights.activation)) is None:
-        known = ", ".join(ACTIVATIONS)
+    activation = ACTIVATIONS.get(weights.activation)
+    if activation is None and weights.activation != RELU:
+        known = ", ".join((RELU, *ACTIVATIONS))
         raise UnfedError(f"the activation {weights.activation!r} is not supported", hint=f"mpc knows {known}")
     ranges, scales, reach = format
     square = 2.0 ** (2 * scales.residual) * weights.hidden
@@ -68,14 +70,18 @@ def approximate(weights: Weights, format: Format) -> Approximations:
         int(math.log2(width / EXP_WIDTH)),
         scales.exp,
     )
-    gates = bins(
-        activation,
-        scales.activation,
-        scales.activation + 1 + int(math.log2(reach)),
-        int(math.log2(2 * reach / GATE_WIDTH)),
-        scales.activated,
-        degree=3,
-        fine=12,
+    gates = (
+        None
+        if activation is None
+        else bins(
+            activation,
+            scales.activation,
+            scales.activation + 1 + int(math.log2(reach)),
+            int(math.log2(2 * reach / GATE_WIDTH)),
+            scales.activated,
+            degree=3,
+            fine=12,
+        )
     )
     return Approximations(roots, exp, middle, inverse, gates)
 
@@ -94,3 +100,4 @@ ACTIVATIONS = {
     "gelu_new": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
 }
 """Smooth ones alone: a polynomial would round off the corner of ReLU by hundredths, unseen."""
+RELU = "relu"

@@ -55,7 +55,8 @@ def fit(model: Folded, ranges: Ranges, scales: Scales = CUT) -> Format:
     activation = 2.0 ** _bits(SLACK * reach + EDGE)
     # What is taken off a score is a score: differences are twice as large. They may not wrap where they are compared.
     paired = 63 - _bits(2 * scores - ranges.score[0])
-    residual = min(scales.residual, (60 - _bits(stream * stream)) // 2)  # rows are looked up in 31 bits
+    looked_up = 30 - _bits(embedded)  # over Z_2^32
+    residual = min(scales.residual, (62 - _bits(stream * stream)) // 2, looked_up)
     most = residual + scales.root
     scales = scales._replace(residual=residual, attending=min(scales.attending, most), normed=min(scales.normed, most))
     weight = min(61 - scales.attending - _bits(attending), 61 - scales.normed - _bits(normed))

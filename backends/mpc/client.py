@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import torch
 
 from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError
@@ -13,7 +14,7 @@ from ..common.generation import Generation
 from ..common.sampling import Sampler
 from ..common.text import Text
 from .backend import NODES
-from .embedding import keys
+from .engine.embedding import keys
 from .engine.ring import decode
 from .parts import parts
 from .scales import Format
@@ -22,9 +23,9 @@ from .scales import Format
 class Client(ClientRole):
     async def start(self) -> None:
         model = self.ctx.model
-        self._text = Text.of(model.card)
         self._generation = Generation.of(model.folder, model.card.name)
         self._context: int = self.ctx.settings["context"]
+        self._text = Text.of(msgspec.structs.replace(model.card, context=self._context))
         self._scales = Format.travelled(await self.ctx.call(NODES[0], "format")).scales
         keys([0], model.card.vocab)  # compiles, or loads what was compiled
 

@@ -15,8 +15,8 @@ from ..common.whole import Whole
 from .backend import DEALER, NODES
 from .bounds import fit
 from .calibrate import calibrate
-from .embedding import Keys, fits
 from .engine.blank import blank
+from .engine.embedding import Keys, fits
 from .engine.session import Computing, Draw, Exchange, Preparing
 from .scales import Format
 from .transformer import Cache, Transformer

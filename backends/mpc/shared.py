@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ..common.folded import Folded, Turn
-from .embedding import Keys, one_hot
+from .engine.embedding import Keys, one_hot
 from .engine.gates import Through, Truncate
 from .engine.ring import encode
 from .engine.session import Run

@@ -8,11 +8,14 @@ they were first opened under.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from .approximations import approximate
-from .engine.gates import AtLeast, MatMul, Outside, Product, Spline, SquareSum, Table, Truncate, Width
+from .engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
 from .engine.session import Run
+from .engine.tournament import largest
 from .engine.wire import Wire, join
 from .scales import Format
 from .weights import Layer, Weights
@@ -40,7 +43,7 @@ class Transformer:
 
     def __init__(self, weights: Weights, format: Format) -> None:
         self.weights = weights
-        self.ranges, self.scales, _ = format
+        self.ranges, self.scales, self.reach = format
         self.tables = approximate(weights, format)
 
     def step(self, run: Run, given: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -165,13 +168,9 @@ class Transformer:
     def _largest(self, run: Run, scores: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """The largest score of each row, or one that is less than COARSE below it: log2 rounds."""
         lowest = -(1 << 62)  # scores are proved to be above it, and differences not to wrap
-        largest = scores * seen + run.public(lowest * (1 - seen))
-        while (half := largest.shape[-1] // 2) > 0:
-            first, second, rest = torch.split(largest, [half, half, largest.shape[-1] - 2 * half], -1)
-            (difference,) = run.open(first - second)
-            larger = second + run.apply(AtLeast(0, Width(drop=self.scales.score + COARSE_BITS)), difference)
-            largest = torch.cat([larger, rest], -1)
-        return largest
+        rounds = (scores.shape[-1] - 1).bit_length()
+        width = Width(drop=self.scales.score + COARSE_BITS - rounds.bit_length())  # each round may lose as much anew
+        return largest(run, scores * seen + run.public(lowest * (1 - seen)), width)
 
     def _feed(self, run: Run, layer: Layer, normed: Wire) -> torch.Tensor:
         """Shares of what the second half adds. Two rounds."""
@@ -186,10 +185,21 @@ class Transformer:
         return layer.down.of_share(run, run.apply(Product(), activated, cut))
 
     def _activate(self, run: Run, gate: Wire) -> Wire:
-        """What goes in is proved to lie within the table (see `bounds`)."""
-        (activated,) = run.open(run.apply(Table(self.tables.activation), gate))
-        cut: Wire = run.apply(Truncate(self.scales.activated - self.scales.gate), activated)
+        """What goes in is proved to lie within the table, or the comparison's range (see `bounds`)."""
+        table, scales = self.tables.activation, self.scales
+        if table is None:
+            given, scale = run.apply(self._relu, gate), scales.activation
+        else:
+            given, scale = run.apply(Table(table), gate), scales.activated
+        (activated,) = run.open(given)
+        cut: Wire = run.apply(Truncate(scale - scales.gate), activated)
         return cut
+
+    @property
+    def _relu(self) -> Relu:
+        """What lies so little below zero that it would be cut to zero anyway may pass."""
+        scales = self.scales
+        return Relu(Width(scales.activation + 1 + int(math.log2(self.reach)), scales.activation - scales.gate - 2))
 
 
 class Guards:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .embedding import keys
 from .engine.blank import blank
+from .engine.embedding import keys
 from .engine.session import Computing, Deal, Dealing, Draw, Preparing
 from .transformer import Cache, Transformer
 

@@ -13,7 +13,7 @@ from unfed.plugins import ModelCard
 
 from ..common import folded
 from ..common.folded import Folded, Turn, fold
-from .embedding import Keys, look_up
+from .engine.embedding import Keys, look_up
 from .engine.ring import encode
 from .engine.rows import HALF, Rows
 from .engine.session import Run

@@ -12,10 +12,13 @@ DEALER = "dealer"
 INSTALL = "pip install omegaconf onnx pyyaml scipy scikit-learn && pip install --no-deps crypten==0.4.1"
 """CrypTen's own metadata asks for packages that it does not need, one of which is gone."""
 STREAM = "AES-128 in counter mode is a pseudorandom generator (CrypTen's masks come from it here, not from torch)"
+TRUNCATION = (
+    "CrypTen's truncation fails at random, with a chance of |x| / 2^32 for each product x that it cuts to 16 bits"
+)
 RIGHT = (
     "no number leaves the ranges watched on random tokens by more than the room given, and none overflows 64 bits: "
     "CrypTen cannot tell, and only logits that cannot be are refused",
-    "CrypTen's truncation fails at random, with a chance of |x| / 2^32 for each product x that it cuts to 16 bits",
+    TRUNCATION,
 )
 
 
@@ -27,17 +30,21 @@ class MpcCrypten(Backend):
         "CrypTen's protocols over authenticated links: two nodes compute on shares, a separate dealer makes triples."
     )
     source = "https://arxiv.org/abs/2109.00984"
+    takes = ("text", "image")
     requires = tuple(Requirement(module, INSTALL) for module in ("crypten", "omegaconf", "onnx", "yaml"))
 
     def plan(self, models: Models, options: Options) -> Plan:
         card = models["model"]
         assert isinstance(card, ModelCard)
-        family_of(card)
-        role = "unfed.backends.mpc_crypten"
+        role, image = "unfed.backends.mpc_crypten", card.takes == "image"
+        if not image:
+            family_of(card)
+        client, node = ("images:Client", "images:Node") if image else ("client:Client", "node:Node")
+        right, reveals = ((TRUNCATION,), ()) if image else (RIGHT, ("length",))
         parties = (
-            Party("client", f"{role}.client:Client", opens={"model": ("config",)}),
+            Party("client", f"{role}.{client}", opens={"model": ("config",)}),
             *(
-                Party(name, f"{role}.node:Node", opens={"model": ("all",)}, settings={"rank": rank})
+                Party(name, f"{role}.{node}", opens={"model": ("all",)}, settings={"rank": rank})
                 for rank, name in enumerate(NODES)
             ),
             Party(DEALER, f"{role}.dealer:Dealer"),
@@ -47,7 +54,11 @@ class MpcCrypten(Backend):
             Link(*NODES),
             *(Link(name, DEALER) for name in NODES),
         )
-        guarantee = (*on_two_nodes(NODES, DEALER, (STREAM,), RIGHT), *open_weights(NODES), *on_the_network())
+        guarantee = (
+            *on_two_nodes(NODES, DEALER, (STREAM,), right, reveals),
+            *open_weights(NODES),
+            *on_the_network(),
+        )
         return Plan(parties=parties, links=links, guarantee=guarantee)
 
 

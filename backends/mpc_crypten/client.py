@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import torch
 
-from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError
+from unfed.plugins import Answer, Metric, Query, Token
 
 from ..common.generation import Generation
 from ..common.sampling import Sampler
 from ..common.text import Text
-from ..mpc.engine import ring
 from .backend import NODES
-from .transformer import PRECISION
+from .sharing import Sharing
 
 
-class Client(ClientRole):
+class Client(Sharing):
     async def start(self) -> None:
+        await super().start()
         model = self.ctx.model
         self._text = Text.of(model.card)
         self._generation = Generation.of(model.folder, model.card.name)
-        self._limit = max(await self._both("limit"))
-        self._turn = asyncio.Lock()
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
         with self.ctx.phase("tokenise"):
@@ -32,10 +28,10 @@ class Client(ClientRole):
         sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
         stream = self._text.stream()
         with self.ctx.phase("seeds", "offline"):
-            await self._both("begin")
+            await self.both("begin")
         ids, start = prompt, 0
         while sampler.stopped is None:
-            async with self._turn:  # steps of two queries reach both nodes in one order, whatever is in their way
+            async with self.turn:  # steps of two queries reach both nodes in one order, whatever is in their way
                 with self.ctx.phase("randomness", "offline"):
                     await self.ctx.call(NODES[0], "prepare", start=start, tokens=len(ids))
                 with self.ctx.phase("decode" if start else "prefill"):
@@ -48,27 +44,7 @@ class Client(ClientRole):
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
     async def _run(self, ids: list[int], start: int) -> torch.Tensor:
-        """Logits [vocab] float32 after `ids`.
-
-        Raises:
-            UnfedError: they are larger than this model's can be, so that something left CrypTen's range.
-        """
-        vocab = self.ctx.model.card.vocab
-        shares = ring.share(torch.nn.functional.one_hot(torch.tensor(ids), vocab))
-        first, second = await asyncio.gather(
-            *(self.ctx.call(node, "step", start=start, onehot=share) for node, share in zip(NODES, shares, strict=True))
+        """Logits [vocab] float32 after `ids`."""
+        return await self.opened(
+            "step", "onehot", torch.nn.functional.one_hot(torch.tensor(ids), self.ctx.model.card.vocab), start=start
         )
-        for node, share in zip(NODES, (first, second), strict=True):
-            if not (isinstance(share, torch.Tensor) and share.shape == (vocab,) and share.dtype is torch.int64):
-                raise UnfedError(f"{node} sent what are no logits", kind="protocol", party=node)
-        logits = ring.decode(first + second, PRECISION).float()
-        if float(logits.abs().max()) > self._limit:
-            raise UnfedError(
-                "the logits are larger than this model's can be: a number left CrypTen's range or was cut wrongly",
-                kind="role",
-                hint="ask again; if it fails again, use backend plain, split or mpc",
-            )
-        return logits
-
-    async def _both(self, method: str) -> list[Any]:
-        return await asyncio.gather(*(self.ctx.call(node, method) for node in NODES))

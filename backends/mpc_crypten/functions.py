@@ -53,7 +53,7 @@ class Crypten:
         visible = seen.bool()
         own = (seen.sum(-1, keepdim=True) - 1).long()  # what a token may not see is put in the place of itself
         scores = _local(torch.where(visible, scores.share, scores.share.gather(-1, own)))
-        powers = exponential(scores - _maximum(scores), self._score)
+        powers = exponential(scores - maximum(scores), self._score)
         powers = _local(powers.share * seen)
         scale = 2 ** round(math.log2(length) / 2)  # so that neither the sum nor its inverse is small
         inverse = reciprocal(powers.sum(-1, keepdim=True).div(scale), 1 / scale, length / scale)
@@ -133,7 +133,7 @@ def reciprocal(x: Tensor, low: float, high: float) -> Tensor:
     return found
 
 
-def _maximum(x: Tensor) -> Tensor:
+def maximum(x: Tensor) -> Tensor:
     """The largest along the last dimension, by a knock-out tournament."""
     while (count := x.shape[-1]) > 1:
         half = count // 2

@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from unfed.plugins import Channel, Role, UnfedError, serve
+from unfed.plugins import UnfedError, serve
 
 from ..common.folded import fold
 from ..common.sessions import Sessions
-from .backend import DEALER, NODES
+from .backend import NODES
 from .functions import Crypten
 from .ranges import Ranges, watch
+from .rank import Rank
 from .rehearsal import on_shares, requests_of
-from .session import Session, install
 from .transformer import Cache, Transformer
 
-Result = TypeVar("Result")
 
-
-class Node(Role):
+class Node(Rank):
     async def start(self) -> None:
+        await super().start()
         card = self.ctx.model.card
-        install()
-        self._rank: int = self.ctx.settings["rank"]
-        self._peer = NODES[1 - self._rank]
         self._transformer = Transformer(fold(self.ctx.model))
         if self._rank == 0:
             self._ranges = watch(self._transformer, card.vocab, card.context)
         else:
             self._ranges = Ranges.travelled(await self.ctx.call(NODES[0], "ranges"))
         self._functions = Crypten(self._ranges)
-        self._open: dict[str, _Query] = {}
         self._caches = Sessions(Cache, card.context)
         self._prepared: dict[str, tuple[int, int]] = {}
-        self._worker = ThreadPoolExecutor(1, "crypten")  # CrypTen computes in one thread, a step at a time
-        self.ctx.hold("weights opened", tensors=sorted(card.tensors))
-
-    async def stop(self) -> None:
-        for query in self._open.values():
-            query.close()
-        self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def forget(self, query: str) -> None:
         self._caches.forget(query)
         self._prepared.pop(query, None)
-        if (found := self._open.pop(query, None)) is not None:
-            found.close()
+        await super().forget(query)
 
     @serve
     async def ranges(self, sender: str) -> list[Any]:
@@ -62,23 +46,6 @@ class Node(Role):
     async def limit(self, sender: str) -> float:
         """Which no logit of the model exceeds."""
         return self._transformer.limit
-
-    @serve
-    async def begin(self, sender: str) -> None:
-        """Open the query's channels and agree on seeds with the other node and the dealer."""
-        self._client_only(sender)
-        if self.ctx.query in self._open:
-            raise UnfedError(f"{sender} began a query twice", kind="protocol", party=sender)
-        query = self._open[self.ctx.query] = _Query()
-        seed = await self.ctx.call(DEALER, "seed")
-        if self._rank == 0:
-            await self.ctx.send(DEALER, "deal")
-        query.session = await asyncio.to_thread(self._meet, query, f"crypten {self.ctx.query}", seed)
-
-    def _meet(self, query: _Query, purpose: str, seed: object) -> Session:
-        to_dealer = query.own(self.ctx.channel(DEALER, purpose)) if self._rank == 0 else None
-        to_peer = query.own(self.ctx.channel(self._peer, purpose))
-        return Session(self._rank, self._peer, DEALER, seed, to_peer, to_dealer)
 
     @serve
     async def prepare(self, sender: str, *, start: int, tokens: int) -> None:
@@ -105,40 +72,6 @@ class Node(Role):
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * tokens)
         return logits
 
-    async def _work(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
-
     def _room(self, start: int) -> int:
         context = self.ctx.model.card.context
         return context - start if context else 1 << 20
-
-    def _session(self, sender: str) -> Session:
-        query = self._open.get(self.ctx.query)
-        if query is None or query.session is None:
-            raise UnfedError(f"{sender} runs a query that it did not begin", kind="protocol", party=sender)
-        return query.session
-
-    def _client_only(self, sender: str) -> None:
-        if sender != "client":
-            raise UnfedError(f"{sender} asked for what only the client may", kind="protocol", party=sender)
-
-
-class _Query:
-    """What a query has open. It may end while its channels are still being opened, in another thread."""
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self._channels: list[Channel] = []
-        self._closed = False
-
-    def own(self, channel: Channel) -> Channel:
-        self._channels.append(channel)
-        if self._closed:
-            channel.close()
-        return channel
-
-    def close(self) -> None:
-        """End its channels; a thread that waits in one is woken with an error."""
-        self._closed = True
-        for channel in self._channels:
-            channel.close()

@@ -14,14 +14,17 @@ class Plain(Backend):
     summary = (
         "One node holds the whole model and sees prompt and answer: the reference that the others are held against."
     )
+    takes = ("text", "image")
 
     def plan(self, models: Models, options: Options) -> Plan:
         card = models["model"]
         assert isinstance(card, ModelCard)
+        image = card.takes == "image"
+        client, server = ("images:Client", "images:Server") if image else ("client:Client", "server:Server")
         return Plan(
             parties=(
-                Party("client", "unfed.backends.plain.client:Client", opens={"model": ("config",)}),
-                Party("server", "unfed.backends.plain.server:Server", opens={"model": ("all",)}),
+                Party("client", f"unfed.backends.plain.{client}", opens={"model": ("config",)}),
+                Party("server", f"unfed.backends.plain.{server}", opens={"model": ("all",)}),
             ),
             links=chain("client", "server"),
             guarantee=(
@@ -30,14 +33,14 @@ class Plain(Backend):
                     property="confidentiality",
                     against=("server",),
                     basis="none",
-                    reveals=("token ids", "length", "sampling parameters"),
+                    reveals=("pixels",) if image else ("token ids", "length", "sampling parameters"),
                 ),
                 Claim(
                     asset="output",
                     property="confidentiality",
                     against=("server",),
                     basis="none",
-                    reveals=("token ids", "logits", "length"),
+                    reveals=("scores",) if image else ("token ids", "logits", "length"),
                 ),
                 Claim(asset="output", property="integrity", against=("server",), basis="none"),
                 Claim(

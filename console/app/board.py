@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from unfed.plugins import Image
+
 from ..fleet.state import PartyState
 from ..results.record import Record
 from ..runner.notices import (
@@ -29,6 +31,7 @@ class Board(msgspec.Struct, kw_only=True):
 
     Attributes:
         race: whether the run in flight (or the last one) started all its variants at once.
+        image: what was asked, where it is an image; `classes` are the names of what it may be.
         record: of the last run that ended.
     """
 
@@ -37,6 +40,8 @@ class Board(msgspec.Struct, kw_only=True):
     running: bool = False
     race: bool = False
     prompt: str = ""
+    image: Image | None = None
+    classes: tuple[str, ...] = ()
     record: Record | None = None
 
     def show(self, columns: Iterable[Column]) -> None:
@@ -53,6 +58,7 @@ class Board(msgspec.Struct, kw_only=True):
     def begin(self, prompt_id: str, prompt: str, *, race: bool) -> None:
         """A run of one prompt starts."""
         self.running, self.race, self.prompt, self.record = True, race, prompt, None
+        self.image, self.classes = None, ()
         for column in self.columns.values():
             column.clear(prompt_id)
 

@@ -107,7 +107,7 @@ class LocalDesk:
 
         if not choice.backends:
             raise UnfedError("no backend is chosen")
-        asked = check_prompt(prompt, "the prompt") if prompt is not None else Prompt(id="none", prompt="-")
+        asked = (check_prompt(prompt, "the prompt"),) if prompt is not None else ()
         sampling = choice.sampling
         wanted = Wanted(
             profile=choice.profile,
@@ -118,7 +118,6 @@ class LocalDesk:
                 if name in choice.backends
                 for option, text in options.items()
             ),
-            prompts=(asked.prompt,),
             max_new_tokens=sampling.max_new_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -128,8 +127,7 @@ class LocalDesk:
             race=choice.race,
             audit=self._audit() if choice.audit and prompt is not None else None,
         )
-        request = asyncio.run(build(wanted, self.host))  # called from a worker's thread, which has no loop
-        return msgspec.structs.replace(request, prompts=(asked,))
+        return asyncio.run(build(wanted, self.host, asked=asked))  # called from a worker's thread, which has no loop
 
     def _audit(self) -> Path:
         """One folder of views for this console, so that fleets are kept from prompt to prompt."""

@@ -8,12 +8,13 @@ from typing import Literal
 
 from textual import on, work
 
-from unfed.plugins import UnfedError
+from unfed.plugins import UnfedError, cards_of
 
 from ..results.record import Prompt, Record
 from .choosing import Choosing
 from .desk import Choice
 from .figures.parties import Key
+from .figures.text import typed
 from .messages import Over, Wrong
 from .survey import as_failure
 
@@ -50,7 +51,7 @@ class Running(Choosing, inherit_bindings=False):
             self._demo_waits = True
         elif not self.survey.examples:
             self.post_message(Wrong(UnfedError("this profile has no example prompts", hint="type one in Compare")))
-        elif self.ask(self.survey.examples[0].prompt):
+        elif self.ask(typed(self.survey.examples[0])):
             self.call_later(self.run_action, "app.go('compare')")
 
     def next_example(self) -> str | None:
@@ -59,7 +60,7 @@ class Running(Choosing, inherit_bindings=False):
             self.notify("This profile has no example prompts.", severity="warning")
             return None
         self._example += 1
-        return self.survey.examples[(self._example - 1) % len(self.survey.examples)].prompt
+        return typed(self.survey.examples[(self._example - 1) % len(self.survey.examples)])
 
     def ask(self, text: str) -> bool:
         """Run one prompt; says why where it cannot be, and answers whether it was taken."""
@@ -73,10 +74,9 @@ class Running(Choosing, inherit_bindings=False):
             self.notify("The new setup is still being read: try again in a moment.", severity="warning")
         else:
             self._asked += 1
-            examples = {each.prompt: each for each in (self.survey.examples if self.survey else ())}
-            known = examples.get(text)
-            self.label = known.label if known is not None else None
-            prompt = Prompt(id=known.id if known is not None else f"typed-{self._asked}", prompt=text, label=self.label)
+            examples = {typed(each): each for each in (self.survey.examples if self.survey else ())}
+            prompt = examples.get(text) or Prompt(id=f"typed-{self._asked}", prompt=text)
+            self.label = prompt.label
             self.history.add(text)
             self.board.begin(prompt.id, text, race=self.choice.race)
             self.changed()
@@ -90,6 +90,9 @@ class Running(Choosing, inherit_bindings=False):
         record: Record | None = None
         try:
             request = await asyncio.to_thread(self.desk.request, choice, prompt)
+            self.board.image = request.images.get(prompt.id)
+            cards = (card for name in request.variants for card in cards_of(name.backend, request.models))
+            self.board.classes = next((card.classes for card in cards if card.classes), ())
             session = await asyncio.to_thread(lambda: self.session)
             if not self._stopped:
                 record = await session.run(request, self.watch_session)

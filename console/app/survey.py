@@ -84,7 +84,7 @@ def _plan_alone(desk: Desk, choice: Choice, name: str) -> Plan | Failure:
 
 def _plan(variant: Variant, request: Request) -> Plan:
     """A plan whose every word is one that the contract knows: screens rely on it."""
-    plan = variant.backend().plan(request.models, variant.options).check()
+    plan = variant.backend().plan_for(request.models, variant.options).check()
     return msgspec.convert(msgspec.to_builtins(plan), Plan)
 
 

@@ -43,6 +43,7 @@ def _described(backend: type[Backend]) -> dict[str, Any]:
         "module": backend.__module__,
         "available": not backend.missing(),
         "missing": list(backend.missing()),
+        "takes": list(backend.takes),
         "slots": dict(backend.slots),
         "options": [{"name": name, **about} for name, about in options.items()],
     }
@@ -69,6 +70,7 @@ def _told(backend: type[Backend]) -> str:
     lines += ["  installed"] if not missing else []
     for need in missing:
         lines.append(f"  missing: {need.module}; to install it: {need.install}")
+    lines.append(f"  takes: {', '.join(backend.takes)}")
     for name, slot in backend.slots.items():
         more = "".join([", several" if slot.many else "", ", optional" if slot.optional else ""])
         lines.append(f"  model slot {name}{more}: {clean(slot.about)}")

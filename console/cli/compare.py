@@ -12,9 +12,12 @@ import click
 @click.option(
     "--backend", "backends", metavar="NAME", multiple=True, help="A technique; repeatable. Default: the profile's."
 )
-@click.option("--prompt", "prompts", metavar="TEXT", multiple=True, help="A prompt; repeatable.")
+@click.option("--prompt", "prompts", metavar="TEXT", multiple=True, help="A prompt, or an image's file; repeatable.")
 @click.option(
-    "--prompts", "file", metavar="FILE", help='JSON lines {"id", "prompt", "label"?}, or one prompt a line; - is stdin.'
+    "--prompts",
+    "file",
+    metavar="FILE",
+    help='JSON lines {"id", "prompt" or "image", "label"?}, or one prompt a line; - is stdin.',
 )
 @click.option("--model", metavar="FOLDER_OR_ID", help="A Hugging Face model; fills the slot `model`.")
 @click.option("--max-new-tokens", type=click.IntRange(1), metavar="N", help="Tokens to generate at most (32).")

@@ -40,8 +40,7 @@ def start(name: str, *, json: bool, audit: bool, **asked: Any) -> int:
     was_ready = False
 
     async def serve() -> None:
-        # A fleet has no prompts of its own; what is checked with a request needs one.
-        request = await build(msgspec.structs.replace(wanted, prompts=("none",)), host, narrator.say)
+        request = await build(wanted, host, narrator.say, asked=())
         if audit:
             request = msgspec.structs.replace(request, audit=run_folder("views"))
         session = Session(host, logs=log_folder(narrator.say))

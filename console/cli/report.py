@@ -46,7 +46,7 @@ def _prompts(record: Record, room: int) -> Iterator[str]:
         if not (results := by_prompt.get(prompt.id)):
             continue
         label = f"   [{clean(prompt.label)}]" if prompt.label else ""
-        lines = [cut(f"{clean(prompt.id)}  {clean(prompt.prompt)}", room - len(label)) + label]
+        lines = [cut(f"{clean(prompt.id)}  {clean(prompt.brief)}", room - len(label)) + label]
         lines += [cut(f"  {result.variant:<{widest}}  {_line(result)}", room) for result in results]
         yield "\n".join(lines)
 

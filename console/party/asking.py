@@ -22,6 +22,7 @@ from unfed.plugins import (
     Started,
     Token,
     UnfedError,
+    misfit,
 )
 
 from .context import PartyContext
@@ -50,6 +51,9 @@ async def answer(
     final: Answer | None = None
     events: AsyncIterator[Token | Metric | Answer] | None = None
     try:
+        cards = [model.card for model in ctx.models.values()]
+        if cards and (fault := misfit(query.image, cards)) is not None:
+            raise fault
         events = role.answer(query)
         async for event in events:
             if isinstance(event, Token):

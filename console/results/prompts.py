@@ -1,5 +1,8 @@
 """Reads a file of prompts: JSON lines `{"id", "prompt", "label"?}`, or plain text with one prompt a line.
 
+In JSON lines, `image` in place of `prompt` names an image, by a path relative to the file (to the current folder where
+the lines come from standard input). The image itself is read when it is asked.
+
 A file is JSON lines when its name ends in .jsonl, .ndjson or .json, or when its first line that is not blank begins
 with `{`; else it is plain text, whose prompts are called p1, p2, … in order. Blank lines are skipped, a byte order
 mark and CRLF line ends are taken off. Further keys of a JSON line are ignored.
@@ -16,19 +19,21 @@ from typing import IO, Any
 
 from unfed.plugins import UnfedError
 
-from .record import Prompt
+from .record import ImageFile, Prompt
 
 MAX_FILE = 10_000_000
 """Bytes from which on a file is refused."""
 MAX_PROMPT = 1_000_000
 """Bytes of one prompt."""
 MAX_ID = 200
-KEYS = ("id", "prompt", "label")
+KEYS = ("id", "prompt", "image", "label")
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _LABELS = ("label", "labels", "lable", "lables")
 """Keys that were surely meant to be `label`: ignoring them would leave every answer unscored."""
 _BOM = b"\xef\xbb\xbf"
+_STDIN = "standard input"
+_EACH = 'each line is {"id": "…", "prompt": "…", "label": "…"?}, or has "image": "FILE" in place of the prompt'
 
 
 def read_prompts(path: Path | str) -> tuple[Prompt, ...]:
@@ -37,7 +42,7 @@ def read_prompts(path: Path | str) -> tuple[Prompt, ...]:
     Raises:
         UnfedError: the file cannot be read or used, naming it and the line.
     """
-    name = "standard input" if str(path) == "-" else str(path)
+    name = _STDIN if str(path) == "-" else str(path)
     try:
         if str(path) == "-":
             return parse_prompts(sys.stdin.buffer, name)
@@ -58,12 +63,13 @@ def parse_prompts(file: IO[bytes], name: str) -> tuple[Prompt, ...]:
     """
     prompts: list[Prompt] = []
     lines_of: dict[str, int] = {}
+    folder = Path() if name == _STDIN else Path(name).parent
     as_json: bool | None = name.lower().endswith(_JSON_SUFFIXES) or None
     for number, line in _lines(file, name):
         where = f"{name}, line {number}"
         if as_json is None:
             as_json = line.lstrip().startswith("{")
-        prompt = _from_json(line, where) if as_json else Prompt(id=f"p{len(prompts) + 1}", prompt=line)
+        prompt = _from_json(line, where, folder) if as_json else Prompt(id=f"p{len(prompts) + 1}", prompt=line)
         if prompt.id in lines_of:
             raise UnfedError(f"{where}: the id {prompt.id!r} stands on line {lines_of[prompt.id]} already")
         lines_of[prompt.id] = number
@@ -79,7 +85,7 @@ def check_prompt(prompt: Prompt, where: str) -> Prompt:
     Raises:
         UnfedError: it is empty, too long, or holds what no text holds.
     """
-    if not prompt.prompt.strip():
+    if not prompt.shown.strip():
         raise UnfedError(f"{where}: the prompt is empty")
     if not prompt.id.strip():
         raise UnfedError(f"{where}: the id is empty")
@@ -87,8 +93,8 @@ def check_prompt(prompt: Prompt, where: str) -> Prompt:
         raise UnfedError(f"{where}: the label is empty", hint="leave it out where there is none")
     if len(prompt.id) > MAX_ID:
         raise UnfedError(f"{where}: the id is longer than {MAX_ID} characters")
-    for key in KEYS:
-        text = getattr(prompt, key) or ""
+    texts = {"id": prompt.id, "image" if prompt.image else "prompt": prompt.shown, "label": prompt.label or ""}
+    for key, text in texts.items():
         try:
             size = len(text.encode())
         except UnicodeEncodeError as error:
@@ -140,20 +146,23 @@ def _too_large(name: str) -> UnfedError:
     return UnfedError(f"{name} is too large: 10 MB or more", hint="split it into several runs")
 
 
-def _from_json(line: str, where: str) -> Prompt:
-    """One JSON line as a prompt."""
+def _from_json(line: str, where: str, folder: Path) -> Prompt:
+    """One JSON line as a prompt; an image's path is relative to `folder`."""
     try:
         entry: Any = json.loads(line)
     except json.JSONDecodeError as error:
         raise UnfedError(
             f"{where}: broken JSON at column {error.colno}: {error.msg}",
-            hint='each line is {"id": "…", "prompt": "…", "label": "…"?}',
+            hint=_EACH,
         ) from error
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
         raise UnfedError(f"{where}: JSON that no prompt needs (too deep, or too long a number)") from error
     if not isinstance(entry, dict):
-        raise UnfedError(f"{where}: not a JSON object", hint='each line is {"id": "…", "prompt": "…", "label": "…"?}')
-    for key in KEYS:
+        raise UnfedError(f"{where}: not a JSON object", hint=_EACH)
+    if entry.get("image") is not None and entry.get("prompt") is not None:
+        raise UnfedError(f"{where}: it holds a prompt and an image", hint="ask them one by one")
+    asked = "prompt" if entry.get("image") is None else "image"
+    for key in ("id", asked, "label"):
         value = entry.get(key)
         if value is None and key == "label":
             continue
@@ -165,4 +174,8 @@ def _from_json(line: str, where: str) -> Prompt:
     strays = [key for key in entry if key not in KEYS and key.casefold() in _LABELS]
     if "label" not in entry and strays:
         raise UnfedError(f"{where}: unknown key {strays[0]!r}", hint="did you mean 'label'?")
-    return Prompt(id=entry["id"], prompt=entry["prompt"], label=entry.get("label"))
+    label = entry.get("label")
+    if asked == "prompt":
+        return Prompt(id=entry["id"], prompt=entry["prompt"], label=label)
+    path = entry["image"]
+    return Prompt(id=entry["id"], label=label, image=ImageFile(path=str(folder / path) if path.strip() else ""))

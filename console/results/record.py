@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 import msgspec
@@ -22,14 +23,33 @@ class ModelInfo(Part):
     vocab: int
     family: str = ""
     parameters: int = 0
+    classes: list[str] = []
+
+
+class ImageFile(msgspec.Struct, frozen=True, kw_only=True):
+    """An image that was asked: where it lay, and its file's SHA-256 where it could be read."""
+
+    path: str
+    sha256: str | None = None
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """One prompt of a run, as its author wrote it (a profile's template is applied later)."""
+    """One prompt of a run, as its author wrote it (a profile's template is applied later): text, or an image."""
 
     id: str
-    prompt: str
+    prompt: str = ""
     label: str | None = None
+    image: ImageFile | None = None
+
+    @property
+    def shown(self) -> str:
+        """What was asked: its text, or where its image lies."""
+        return self.image.path if self.image else self.prompt
+
+    @property
+    def brief(self) -> str:
+        """The same for a line: of an image just the file's name."""
+        return PurePath(self.image.path).name if self.image else self.prompt
 
 
 class PartyInfo(Part):
@@ -46,9 +66,12 @@ class PartyInfo(Part):
 
 
 class AnswerInfo(Part):
+    """Of an image, `text` is the class, `token_ids` its number alone, and `scores` the logits of all classes."""
+
     text: str
     token_ids: list[int]
     stopped: str = "end"
+    scores: list[float] = []
 
 
 class Seconds(Part):

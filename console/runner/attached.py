@@ -76,6 +76,8 @@ class AttachedFleet:
         """
         order = RunOrder(
             prompts=request.prompts,
+            images=dict(request.images),
+            refused=dict(request.refused),
             sampling=request.sampling,
             variants=tuple(variant.id for variant in request.variants),
             timeout=request.timeout,

@@ -12,6 +12,7 @@ from unfed.plugins.host import PluginHost
 
 from ..results.prompts import check_prompt, read_prompts, unique
 from ..results.record import Prompt
+from .images import check_prompts, named, read_images, takes_images
 from .links import read_links
 from .profile import Profile, check_run, find_profile
 from .request import Request, Sampling
@@ -27,7 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         backends: names; empty means the profile's.
         sets: `backend.option=value`, as `--set` takes them.
         model: fills the slot `model`.
-        prompts: texts; they are called p1, p2, … and come after the file's.
+        prompts: texts, or where the models take images, files; they are called p1, p2, … and come after the file's.
         file: of prompts. Without texts and file, the profile's prompts are asked.
     """
 
@@ -48,11 +49,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     audit: Path | None = None
 
 
-async def build(wanted: Wanted, host: PluginHost, say: Say | None = None) -> Request:
+async def build(
+    wanted: Wanted, host: PluginHost, say: Say | None = None, *, asked: Sequence[Prompt] | None = None
+) -> Request:
     """The request that `wanted` comes to. Models given by id are fetched where needed.
 
     Args:
         say: is told how a fetch goes on.
+        asked: what is asked in place of the prompts that `wanted` names; nothing where only fleets are started.
     Raises:
         UnfedError: whatever cannot be used, with the nearest that could be.
     """
@@ -67,13 +71,20 @@ async def build(wanted: Wanted, host: PluginHost, say: Say | None = None) -> Req
     links, emulation = read_links(run.links, profile.links if profile else None) if run.links else (None, None)
     backends = choose_backends(wanted.backends, profile, host)
     variants = make_variants(backends, wanted.sets, profile.backends if profile else None)
-    prompts = gather_prompts(wanted, profile)
+    prompts = gather_prompts(wanted, profile) if asked is None else tuple(asked)
     models = await fill_slots(backends, wanted.model, profile, host, say)
     check_plans(variants, models)
+    if takes_images(backends, models):
+        typed = len(prompts) - len(wanted.prompts) if asked is None else 0
+        prompts = (*prompts[:typed], *map(named, prompts[typed:]))
+    prompts, images, refused = read_images(prompts)
+    check_prompts(prompts, images, refused, variants, models)
     return Request(
         variants=variants,
         models=models,
         prompts=prompts,
+        images=images,
+        refused=refused,
         sampling=Sampling(
             max_new_tokens=run.max_new_tokens, temperature=run.temperature, top_p=run.top_p, seed=run.seed
         ),
@@ -141,7 +152,7 @@ def check_plans(variants: Sequence[Variant], models: Cards) -> None:
     reasons: list[UnfedError] = []
     for variant in variants:
         try:
-            variant.backend().plan(models, variant.options).check()
+            variant.backend().plan_for(models, variant.options).check()
         except UnfedError as error:
             reasons.append(error)
         except Exception as error:  # a third party's plan may raise anything at all

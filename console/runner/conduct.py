@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 
 import msgspec
 
-from unfed.plugins import Failure, Phase, Query, Token, UnfedError
+from unfed.plugins import Failure, Phase, Query, Token, UnfedError, cards_of, misfit
 from unfed.plugins.host import PluginHost
 from unfed.plugins.query import Failed, Finished, Metric
 
@@ -73,8 +73,8 @@ class Run:
                 self._skip.discard(variant.id)
                 cancelled = Failure(kind="cancelled", message="the query was cancelled before it began")
                 await self._close(variant, prompt, blank(variant, prompt, cancelled), None)
-            elif (error := failed.get(variant.id)) is not None:
-                await self._close(variant, prompt, blank(variant, prompt, error.failure), None)
+            elif (failure := self._unasked(variant, prompt, failed)) is not None:
+                await self._close(variant, prompt, blank(variant, prompt, failure), None)
             else:
                 await self._ask(fleets[variant.id], variant, prompt)
 
@@ -117,16 +117,28 @@ class Run:
         if not flights:
             self._skip.add(variant)
 
+    def _unasked(self, variant: Variant, prompt: Prompt, failed: Mapping[str, UnfedError]) -> Failure | None:
+        """Why a prompt is not asked of a variant; None where it is."""
+        request = self._request
+        if (fault := request.refused.get(prompt.id)) is not None:
+            return fault
+        error = failed.get(variant.id) or misfit(
+            request.images.get(prompt.id), cards_of(variant.backend, request.models)
+        )
+        return error.failure if error is not None else None
+
     async def _ask(self, fleet: Fleet, variant: Variant, prompt: Prompt) -> None:
         request = self._request
+        image = request.images.get(prompt.id)
         query = Query(
             id=secrets.token_hex(6),
-            prompt=request.template.replace("{prompt}", prompt.prompt),
+            prompt="" if image else request.template.replace("{prompt}", prompt.prompt),
+            image=image,
             max_new_tokens=request.sampling.max_new_tokens,
             temperature=request.sampling.temperature,
             top_p=request.sampling.top_p,
             seed=request.sampling.seed,
-            logits=self._reference is not None,
+            logits=self._reference is not None or image is not None,
         )
         result = blank(variant, prompt)
         tokens: list[Token] = []
@@ -148,6 +160,8 @@ class Run:
                     result.metrics[event.name] = event.value
                 elif isinstance(event, Finished):
                     _answered(result, event)
+                    if image is not None and result.answer is not None:
+                        result.answer.scores = score.scores(tokens)
                 elif isinstance(event, Failed):
                     result.status = "cancelled" if event.error.kind == "cancelled" else "failed"
                     result.error = event.error
@@ -218,7 +232,8 @@ def _answered(result: Result, event: Finished) -> None:
     answer, seconds = event.answer, result.seconds
     result.answer = AnswerInfo(text=answer.text, token_ids=list(answer.token_ids), stopped=answer.stopped)
     seconds.total, seconds.first_token, seconds.offline = event.total, event.first_token, event.offline
-    seconds.per_token = (event.total - event.first_token) / max(1, len(answer.token_ids) - 1)
+    if len(answer.token_ids) > 1:  # a single token has no second one to wait for
+        seconds.per_token = (event.total - event.first_token) / (len(answer.token_ids) - 1)
     seconds.phases |= event.phases
 
 

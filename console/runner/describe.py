@@ -41,6 +41,7 @@ def model_info(card: ModelCard) -> ModelInfo:
         vocab=card.vocab,
         family=card.family,
         parameters=card.parameters,
+        classes=list(card.classes),
     )
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from unfed.plugins import Backend, Launcher, ModelCard, Models, Options, Plan
+from unfed.plugins import Backend, Image, Launcher, ModelCard, Models, Options, Plan
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
 from ..fleet.process import LocalLauncher
 from ..results.check import faults
-from ..results.record import Prompt
+from ..results.record import ImageFile, Prompt
 from .request import Request, Sampling
 from .session import Session
 from .sources import open_model
@@ -68,15 +68,27 @@ class ConsoleLab:
         return fleet
 
     async def record(
-        self, backend: type[Backend], options: Options, models: Models, prompts: Sequence[str], max_new_tokens: int
+        self,
+        backend: type[Backend],
+        options: Options,
+        models: Models,
+        prompts: Sequence[str | Image],
+        max_new_tokens: int,
     ) -> tuple[dict[str, Any], list[str]]:
         await self._warm()
         session = Session(PluginHost(), logs=self._logs, launcher=self._launcher)
         variant = Variant(backend.name, backend, options)
+        asked = {f"p{number}": prompt for number, prompt in enumerate(prompts, start=1)}
         request = Request(
             variants=(variant,),
             models=models,
-            prompts=tuple(Prompt(id=f"p{number}", prompt=prompt) for number, prompt in enumerate(prompts, start=1)),
+            prompts=tuple(
+                Prompt(id=name, image=ImageFile(path="made by the kit"))
+                if isinstance(prompt, Image)
+                else Prompt(id=name, prompt=prompt)
+                for name, prompt in asked.items()
+            ),
+            images={name: prompt for name, prompt in asked.items() if isinstance(prompt, Image)},
             sampling=Sampling(max_new_tokens=max_new_tokens),
             audit=self._folder / "audit",
         )

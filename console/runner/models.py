@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from unfed.plugins import ModelCard, UnfedError
+from unfed.plugins import Classifier, ModelCard, UnfedError
+from unfed.plugins.classifier import FAMILIES
 
 from ..results.paths import expand
-from .headers import read_json, read_tensors
+from .headers import Tensors, read_json, read_tensors
 
 UNLIMITED = 2**30
 """The context of a model whose config names none."""
@@ -32,7 +33,8 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
     """The card of a Hugging Face model folder.
 
     Args:
-        name: what the record calls it; the folder's own name by default (with its parent's where it is just `model`).
+        name: what the record calls it; the folder's own name by default (with its parent's where it is just `model`
+            or the family).
     Raises:
         UnfedError: no such folder, no config.json, no weights, or a file that is broken or cut short, naming it.
     """
@@ -50,6 +52,8 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
     tensors = read_tensors(folder)
     if not tensors:
         raise UnfedError(f"{folder} holds weight files without a tensor")
+    if family in FAMILIES:
+        return _image_card(folder, name or _name(folder.resolve()), config, tensors)
     sizes = {what: _size(config, what, folder) for what in _NAMES}
     tied = config.get("tie_word_embeddings", _TIED_UNSAID.get(family))
     return ModelCard(
@@ -60,12 +64,43 @@ def read_card(folder: Path | str, name: str | None = None) -> ModelCard:
         parameters=sum(math.prod(shape) for key, (_, _, shape) in tensors.items() if not _BUFFERS.search(key)),
         config=config,
         tensors=tensors,
-        **sizes,
+        layers=sizes["layers"],
+        hidden=sizes["hidden"],
+        vocab=sizes["vocab"],
+        context=sizes["context"],
+    )
+
+
+def _image_card(folder: Path, name: str, config: dict[str, Any], tensors: Tensors) -> ModelCard:
+    """Of a classifier of images.
+
+    Raises:
+        UnfedError: its config describes none, or the weights are of another.
+    """
+    classifier = Classifier.of(config, str(folder / "config.json"))
+    for tensor, shape in classifier.weights.items():
+        if tensor not in tensors or tensors[tensor][2] != shape:
+            found = f"has the shape {list(tensors[tensor][2])}" if tensor in tensors else "is missing"
+            raise UnfedError(f"{folder}: the tensor {tensor!r} {found}; config.json asks for {list(shape)}")
+    return ModelCard(
+        name=name,
+        folder=str(folder),
+        family=config["model_type"],
+        layers=classifier.depth,
+        hidden=classifier.width,
+        vocab=len(classifier.classes),
+        context=UNLIMITED,
+        parameters=sum(math.prod(shape) for shape in classifier.weights.values()),
+        tied=False,
+        config=config,
+        tensors=tensors,
+        input=classifier.input,
+        classes=classifier.classes,
     )
 
 
 def _name(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}" if folder.name == "model" else folder.name
+    return f"{folder.parent.name}/{folder.name}" if folder.name in ("model", *FAMILIES) else folder.name
 
 
 def _size(config: dict[str, Any], what: str, folder: Path) -> int:

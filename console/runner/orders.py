@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import Failure, UnfedError
+from unfed.plugins import Failure, Image, UnfedError
 
 from ..fleet.state import PartyState
 from ..results.record import Prompt
@@ -25,6 +25,8 @@ class RunOrder(msgspec.Struct, frozen=True, tag="run", kw_only=True):
     """Run these prompts; variants empty means all of the fleet's."""
 
     prompts: tuple[Prompt, ...]
+    images: dict[str, Image] = {}
+    refused: dict[str, Failure] = {}
     sampling: Sampling | None = None
     variants: tuple[str, ...] = ()
     timeout: float | None = None

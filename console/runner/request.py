@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import Emulation, ModelCard
+from unfed.plugins import Emulation, Failure, Image, ModelCard
 
 from ..results.record import Prompt
 from .variants import Variant
@@ -24,7 +24,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Prompts × variants. Made by the command line and by the Compare screen.
 
     Attributes:
-        template: wraps each prompt, `{prompt}` being its text.
+        images: those of the prompts that are images, by the prompts' ids.
+        refused: why an image cannot be asked, by its prompt's id.
+        template: wraps each text prompt, `{prompt}` being its text.
         links: name of the link profile, and `emulation` what it means.
         timeout: seconds per query.
         concurrency: queries in flight at once; 1 keeps timings honest.
@@ -35,6 +37,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Variant, ...]
     models: Mapping[str, ModelCard | tuple[ModelCard, ...]]
     prompts: tuple[Prompt, ...]
+    images: Mapping[str, Image] = {}
+    refused: Mapping[str, Failure] = {}
     sampling: Sampling = Sampling()
     profile: str | None = None
     template: str = "{prompt}"

@@ -114,6 +114,17 @@ def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return result
 
 
+def scores(tokens: Sequence[Token]) -> list[float]:
+    """What an image's one token says of every class; empty where it says nothing that is a number."""
+    import numpy as np
+
+    logits = tokens[0].logits if len(tokens) == 1 else None
+    if not logits or len(logits) % 4:
+        return []
+    values = np.frombuffer(logits, "<f4")
+    return [float(value) for value in values] if np.isfinite(values).all() else []
+
+
 def utility(text: str, label: str | None) -> Utility:
     """Whether the answer's first word is the label.
 

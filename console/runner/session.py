@@ -147,7 +147,7 @@ class Session:
             fleet = Fleet(
                 variant.id,
                 variant.backend.name,
-                variant.backend().plan(request.models, variant.options),
+                variant.backend().plan_for(request.models, variant.options),
                 request.models,
                 launcher=self._launcher,
                 logs=self._logs,

@@ -151,6 +151,8 @@ class Supervisor:
             request,
             variants=chosen,
             prompts=order.prompts,
+            images=order.images,
+            refused=order.refused,
             sampling=order.sampling or request.sampling,
             timeout=order.timeout or request.timeout,
             concurrency=order.concurrency,

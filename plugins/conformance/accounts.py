@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UnfedError
 from ..guarantee import badge
+from ..image import Image
 from ..plan import Plan
 from ..query import Finished, Phase, Trace
 from .exchange import Exchange
@@ -54,9 +55,9 @@ async def canaries(rig: Rig) -> str:
     last: Exchange | None = None
     for number in range(PLANTED):
         canary = rig.planter.plant(10_000 + number)
-        rig.planted.append(canary.prompt)
+        rig.remember(canary.asked)
         heat = 1.0 if number == PLANTED - 1 else 0.0
-        made = await rig.ask(fleet, rig.query(canary.prompt, temperature=heat, seed=number, logits=True))
+        made = await rig.ask(fleet, rig.query(canary.asked, temperature=heat, seed=number, logits=True))
         if made.failure is not None and heat and made.failure.kind == "bad-input":
             continue  # it does not sample, and says so
         if made.failure is not None:
@@ -159,6 +160,9 @@ async def logs(rig: Rig) -> str:
     """Logs and errors hold no prompt, no word of one and no token ids."""
     needles = Needles()
     for prompt in dict.fromkeys(rig.planted):
+        if isinstance(prompt, Image):
+            needles.add_pixels("pixels", prompt.numpy().reshape(-1))
+            continue
         if not prompt.strip() or len(prompt) > 10_000:
             continue
         needles.add_words("a prompt", (word for word in prompt.split() if len(word) >= 10 and word != "word"))
@@ -184,6 +188,6 @@ def _of_parties(path: Path) -> bytes:
 def _found(data: bytes, needles: Needles) -> list[str]:
     letters = re.sub(r"[\W_]", "", data.decode("utf-8", "replace")).casefold()
     found = [what for what, needle in needles.raw if needle in data]
-    found += [what for what, pattern in needles.spelled if pattern.search(data)]
+    found += [spelled.what for spelled in needles.spelled if spelled.within(data)]
     found += [what for what, word in needles.words if word in letters]
     return list(dict.fromkeys(found))

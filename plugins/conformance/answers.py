@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 
 from ..plan import Plan
 from ..query import Answer, Event, Failed, Finished, Phase, Started, Token
+from .canary import Asked
 from .exchange import Exchange
 from .likeness import alike
 from .outcome import Complaint, NotApplicable, complain
@@ -90,13 +91,9 @@ def _answer(answer: Answer, tokens: list[Token], most: int) -> list[str]:
 
 
 async def bad_input(rig: Rig) -> str:
-    """A prompt that is empty or too long fails alone, as bad input, and the next one is answered."""
+    """A prompt that cannot be asked (empty, too long) fails alone, as bad input, and the next one is answered."""
     fleet = await rig.fleet()
-    tried = {"an empty prompt": "", "a blank prompt": " \n"}
-    if rig.card is not None and rig.card.context <= 1 << 18:
-        tried[f"a prompt over the context of {rig.card.context} tokens"] = rig.prompt() + " word" * (
-            rig.card.context + 16
-        )
+    tried = rig.planter.unaskable(rig.prompt())
     problems = []
     for what, prompt in tried.items():
         made = await rig.ask(fleet, rig.query(prompt))
@@ -119,7 +116,7 @@ async def concurrency(rig: Rig) -> str:
     fleet = await rig.fleet()
     prompts = [rig.prompt() for _ in range(AT_ONCE)]
 
-    def asked(prompt: str) -> Awaitable[Exchange]:
+    def asked(prompt: Asked) -> Awaitable[Exchange]:
         return rig.ask(fleet, rig.query(prompt, logits=True))
 
     alone = [await asked(prompt) for prompt in prompts]

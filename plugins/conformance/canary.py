@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from functools import cached_property
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ..image import Image
 from ..models import ModelCard
 
+Asked = str | Image
+"""What a query holds."""
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 _ONSETS = (*"bdfgjklmnpqrstvwxz", "br", "dr", "fl", "gr", "kl", "pr", "qu", "sk", "tr", "vl", "zw")
@@ -25,6 +29,12 @@ class Canary(msgspec.Struct, frozen=True):
     prompt: str
     words: tuple[str, ...]
     ids: tuple[int, ...] = ()
+    image: Image | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What the query holds."""
+        return self.image or self.prompt
 
 
 class Planter:
@@ -40,6 +50,8 @@ class Planter:
     def plant(self, number: int) -> Canary:
         """Prompt `number`: always the same, and unlike all others."""
         chance = random.Random(f"canary {number}")
+        if self.card is not None and self.card.takes == "image":
+            return Canary("", (), image=noise(chance, self.card.input))
         words = [_word(chance) for _ in range(4)]
         tokenizer = self._tokenizer
         if tokenizer is None:
@@ -52,6 +64,20 @@ class Planter:
             if words[kept - 1] in prompt:
                 break
         return Canary(prompt, tuple(word for word in words if word in prompt), ids)
+
+    def unaskable(self, good: Asked) -> dict[str, Asked]:
+        """What no backend can answer with this model, by what is wrong with it; made of a `good` prompt."""
+        tried: dict[str, Asked] = {"an empty prompt": "", "a blank prompt": " \n"}
+        if isinstance(good, Image):
+            channels, height, width = good.shape
+            tried["a text"] = "a word"
+            tried["an image of another size"] = Image(shape=(channels, height * 2, width), pixels=good.pixels * 2)
+            tried["an image cut short"] = Image(shape=good.shape, pixels=good.pixels[:-4])
+            tried["an image of no numbers"] = Image(shape=good.shape, pixels=b"\xff" * len(good.pixels))
+        elif self.card is not None and self.card.context <= 1 << 18:
+            most = self.card.context
+            tried[f"a prompt over the context of {most} tokens"] = good + " word" * (most + 16)
+        return tried
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of `text`, special ones left out; empty without a tokenizer that can be read here."""
@@ -101,6 +127,13 @@ class Planter:
             if len(words) == count:
                 break
         return words
+
+
+def noise(chance: random.Random, shape: tuple[int, ...]) -> Image:
+    """An image of random pixels, each a whole number of 255ths, as in an image file."""
+    channels, height, width = shape
+    levels = np.array([chance.randrange(256) for _ in range(math.prod(shape))], dtype=np.float32)
+    return Image(shape=(channels, height, width), pixels=(levels / np.float32(255)).astype("<f4").tobytes())
 
 
 def read_rows(card: ModelCard, tensor: str, rows: tuple[int, ...]) -> Floats:

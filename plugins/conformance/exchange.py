@@ -7,7 +7,9 @@ from collections.abc import Callable
 from itertools import count
 
 from ..errors import Failure
+from ..image import Image
 from ..query import Answer, Event, Failed, Finished, Query, Token
+from .canary import Asked
 from .lab import Fleet, Settlement
 
 _numbers = count(1)
@@ -47,11 +49,12 @@ class Exchange:
 
 
 def new_query(
-    prompt: str, max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0, logits: bool = False
+    prompt: Asked, max_new_tokens: int, *, temperature: float = 0.0, seed: int = 0, logits: bool = False
 ) -> Query:
     return Query(
         id=f"kit{next(_numbers):06d}",
-        prompt=prompt,
+        prompt="" if isinstance(prompt, Image) else prompt,
+        image=prompt if isinstance(prompt, Image) else None,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..backend import Backend, Models
+from ..image import Image
 from ..models import ModelCard
 from ..options import Options
 from ..plan import Plan
@@ -91,7 +92,12 @@ class Lab(Protocol):
         ...
 
     async def record(
-        self, backend: type[Backend], options: Options, models: Models, prompts: Sequence[str], max_new_tokens: int
+        self,
+        backend: type[Backend],
+        options: Options,
+        models: Models,
+        prompts: Sequence[str | Image],
+        max_new_tokens: int,
     ) -> tuple[dict[str, Any], list[str]]:
         """A whole run's record as JSON-able values, and what its schema finds wrong with it."""
         ...

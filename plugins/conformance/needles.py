@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,8 +25,41 @@ LETTERS = 10
 """Letters that make a word distinctive."""
 _PACKED = 5
 """Bytes that packed ids take at least to be told from chance."""
+FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
+"""Bits after the point that fixed-point numbers are tried with."""
+_PIXELS = 8
+"""Consecutive pixels that identify an image of random ones."""
+_BETWEEN = 4
+"""Most bytes between numbers that are written out."""
 _CHUNK = 8
 """Consecutive values of a row that identify it when searched as raw bytes."""
+
+
+class Spelled(NamedTuple):
+    """Numbers written out one after the other, with something between them.
+
+    Attributes:
+        longest: one of them, around which alone the pattern is tried; it is no farther than `reach` from either end.
+    """
+
+    what: str
+    longest: bytes
+    reach: int
+    pattern: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, what: str, numbers: Sequence[bytes]) -> Spelled:
+        pattern = rb"(?<![0-9])" + rb"[^0-9]{1,%d}".join(numbers) % ((_BETWEEN,) * (len(numbers) - 1)) + rb"(?![0-9])"
+        reach = sum(len(each) + _BETWEEN for each in numbers)
+        return cls(what, max(numbers, key=len), reach, re.compile(pattern))
+
+    def within(self, data: bytes) -> bool:
+        place = data.find(self.longest)
+        while place >= 0:
+            if self.pattern.search(data, max(0, place - self.reach), place + self.reach + 1):
+                return True
+            place = data.find(self.longest, place + 1)
+        return False
 
 
 class Needles(msgspec.Struct):
@@ -42,7 +75,7 @@ class Needles(msgspec.Struct):
 
     raw: list[tuple[str, bytes]] = []
     words: list[tuple[str, str]] = []
-    spelled: list[tuple[str, re.Pattern[bytes]]] = []
+    spelled: list[Spelled] = []
     windows: list[tuple[str, Integers]] = []
     rows: list[tuple[str, Floats, bool]] = []
 
@@ -80,14 +113,28 @@ class Needles(msgspec.Struct):
                 data = b"".join(pack(int(each)) for each in window)
                 if len(data) >= _PACKED:
                     self.raw.append((f"{what} as {form}", data))
-            digits = rb"[^0-9]{1,4}".join(str(each).encode() for each in window)
-            self.spelled.append((f"{what} as decimals", re.compile(rb"(?<![0-9])" + digits + rb"(?![0-9])")))
+            self.spelled.append(Spelled.of(f"{what} as decimals", [str(each).encode() for each in window]))
         for window in distinctive(ids, max(6, width), shown):
             if window.max() < 256:
                 self.raw.append((f"{what} as bytes", window.astype("u1").tobytes()))
         if len(windows):
             self.windows.append((f"{what} as numbers", windows))
         return bool(len(windows))
+
+    def add_pixels(self, what: str, pixels: Floats) -> None:
+        """The pixels [n] of one image: up to scale and a constant in any array, and as bytes in the usual forms."""
+        self.add_rows({what: pixels[None]}, shift=True)
+        levels = np.rint(pixels * 255)
+        for start in {0, (len(pixels) - _PIXELS) // 2, len(pixels) - _PIXELS}:
+            part = slice(max(0, start), max(0, start) + _PIXELS)
+            self.raw.append((f"{what} as bytes", levels[part].astype("u1").tobytes()))
+            for bits in FRACTIONS:
+                whole = np.rint(pixels[part].astype(np.float64) * 2.0**bits)
+                for kind in ("<i4", "<i8"):
+                    if bits and whole.max() < 2.0 ** (8 * int(kind[2]) - 1):
+                        self.raw.append((f"{what} as fixed point", whole.astype(kind).tobytes()))
+            packed = b"".join(msgspec.msgpack.encode(float(each)) for each in pixels[part])
+            self.raw.append((f"{what} as a list", packed))
 
     def add_rows(self, rows: Mapping[str, Floats], *, shift: bool = False) -> None:
         """Vectors such as embedding rows (up to scale) or logits (up to scale and a constant)."""

@@ -19,7 +19,7 @@ from ..query import Token
 from .canary import Canary, Planter
 from .haystack import Seen
 from .needles import LETTERS, Needles
-from .search import Finding, search
+from .search import Finding, Search
 
 Views = Mapping[str, Sequence[Seen]]
 """Process → what it saw of the canaries."""
@@ -49,14 +49,19 @@ def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter
     """Search for every asset that a claim keeps from a coalition; and say what those saw that are promised nothing."""
     verdict = Verdict()
     open_to = {asset: _exposed(plan, asset) for asset in SEARCHED}
+    views = {name: without_tables(seen, planter.card) for name, seen in views.items()}
+    searches: dict[tuple[str, bool], tuple[Search, list[str]]] = {}
     for claim in plan.guarantee:
         coalition = members(plan, claim)
         if claim.asset not in SEARCHED or claim.property != "confidentiality" or not coalition:
             continue
-        seen = [each for name in coalition for each in views.get(name, ())]
         other = "output" if claim.asset == "prompt" else "prompt"
-        needles, missing = look_for(claim.asset, planted, planter, other_is_open=bool(coalition & open_to[other]))
-        found = search(without_tables(seen, planter.card), needles)
+        key = claim.asset, bool(coalition & open_to[other])
+        if key not in searches:
+            needles, missing = look_for(claim.asset, planted, planter, other_is_open=key[1])
+            searches[key] = Search(views, needles), missing
+        search, missing = searches[key]
+        found = search.by(sorted(coalition))
         who = " with ".join(sorted(coalition))
         if claim.denies:
             verdict.searched += 1
@@ -92,7 +97,9 @@ def look_for(
     vocab = planter.card.vocab if planter.card else 1 << 16
     for each in planted:
         prompt, ids, answer = each.canary.prompt, each.canary.ids, [token.id for token in each.tokens]
-        if asset == "prompt":
+        if asset == "prompt" and each.canary.image is not None:
+            needles.add_pixels("pixels", each.canary.image.numpy().reshape(-1))
+        elif asset == "prompt":
             needles.add_words(
                 "prompt text", (word for word in each.canary.words if not (other_is_open and word in each.text))
             )
@@ -119,7 +126,7 @@ def look_for(
 
 def without_tables(seen: Iterable[Seen], card: ModelCard | None) -> list[Seen]:
     """What was seen, without embeddings as a whole: those are weights on their way, and hold every row anyway."""
-    if card is None:
+    if card is None or card.takes == "image":
         return list(seen)
 
     def kept(entry: Seen) -> Seen:

@@ -10,13 +10,13 @@ from typing import Any
 
 import psutil
 
-from ..backend import Backend, Models
+from ..backend import Backend, Models, cards_of
 from ..errors import Failure, UnfedError
 from ..models import ModelCard
 from ..options import Options
 from ..plan import Plan
 from ..query import Event, Query
-from .canary import Planter
+from .canary import Asked, Planter
 from .exchange import Exchange, exchange, new_query
 from .lab import Fleet, Lab
 
@@ -40,11 +40,12 @@ class Rig:
         self.folder, self.patience = folder, patience
         self.plan = make_plan(backend, models, options)
         card = models.get("model")
-        self.card = card if isinstance(card, ModelCard) else None
+        pictured = (each for each in cards_of(backend, models) if each.takes == "image")
+        self.card = card if isinstance(card, ModelCard) else next(pictured, None)  # an ensemble has members alone
         self.planter = Planter(self.card)
         self.failures: list[Failure] = []
         """Every failure that was seen, to be searched for secrets."""
-        self.planted: list[str] = []
+        self.planted: list[Asked] = []
         """Every prompt that was asked."""
         self.baseline: Mapping[str, int] = {}
         """Entries of each view before the first canary."""
@@ -84,14 +85,17 @@ class Rig:
             await self._shared.stop()
             self._shared = None
 
-    def prompt(self) -> str:
+    def prompt(self) -> Asked:
         """A prompt that was not asked before; it is a canary too, for the sake of logs."""
         self._next += 1
-        canary = self.planter.plant(self._next)
-        self.planted.append(canary.prompt)
-        return canary.prompt
+        return self.remember(self.planter.plant(self._next).asked)
 
-    def query(self, prompt: str | None = None, tokens: int = SHORT, **settings: Any) -> Query:
+    def remember(self, asked: Asked) -> Asked:
+        """Itself; logs and errors are searched for it."""
+        self.planted.append(asked)
+        return asked
+
+    def query(self, prompt: Asked | None = None, tokens: int = SHORT, **settings: Any) -> Query:
         return new_query(self.prompt() if prompt is None else prompt, tokens, **settings)
 
     async def ask(
@@ -117,7 +121,7 @@ def make_plan(backend: type[Backend], models: Models, options: Options) -> Plan:
         UnfedError: the backend makes none.
     """
     try:
-        return backend().plan(models, options)
+        return backend().plan_for(models, options)
     except UnfedError:
         raise
     except Exception as error:  # the code under test may raise anything at all

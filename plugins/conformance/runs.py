@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+
+from .haystack import Numbers
 
 ANCHOR = 3
 """Bytes of a run that a table tells it by; only where they stand is the run compared."""
 MANY = 10_000
 """Places from which on it is quicker to look for each run by itself."""
+
+
+_PIECE = 1 << 15
+"""Values looked at in one go: few enough to stay in the processor's cache."""
+
+
+def anchors(values: Numbers, table: Numbers, codes: Callable[[Numbers], Numbers]) -> tuple[Numbers, Numbers]:
+    """Where ANCHOR neighbours have a code that is in the table, and these codes; no more than tell that there are MANY.
+
+    Args:
+        codes: gives one code for each place at which ANCHOR neighbours stand.
+    """
+    places, known, count = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+    for start in range(0, len(values) - ANCHOR + 1, _PIECE):
+        here = codes(values[start : start + _PIECE + ANCHOR - 1])
+        hits = np.flatnonzero(table[here])
+        places.append(hits + start)
+        known.append(here[hits].astype(np.int64))
+        if (count := count + len(hits)) > MANY:
+            break
+    return np.concatenate(places), np.concatenate(known)
+
+
+def _codes(data: Numbers) -> Numbers:
+    values = data.astype(np.uint32)
+    return values[:-2] | values[1:-1] << 8 | values[2:] << 16
 
 
 class Runs:
@@ -32,15 +60,12 @@ class Runs:
     def within(self, data: bytes) -> Iterator[str]:
         """Names of the runs that stand in `data`, each once, in the order that they were given in."""
         found = {what for what, run in self._short if run in data}
-        values = np.frombuffer(data, dtype=np.uint8).astype(np.uint32)
-        if len(values) >= ANCHOR:
-            codes = values[:-2] | values[1:-1] << 8 | values[2:] << 16
-            places = np.flatnonzero(self._table[codes])
-            if len(places) > MANY:
-                found = {what for what, run in self._named if run in data}
-            else:
-                for place, code in zip(places.tolist(), codes[places].tolist(), strict=True):
-                    for what, run, offset in self._at[code]:
-                        if place >= offset and data.startswith(run, place - offset):
-                            found.add(what)
+        places, codes = anchors(np.frombuffer(data, dtype=np.uint8), self._table, _codes)
+        if len(places) > MANY:
+            found = {what for what, run in self._named if run in data}
+        else:
+            for place, code in zip(places.tolist(), codes.tolist(), strict=True):
+                for what, run, offset in self._at[code]:
+                    if place >= offset and data.startswith(run, place - offset):
+                        found.add(what)
         yield from (what for what in self._names if what in found)

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .haystack import Numbers, Placed, Seen, arrays, raw, rows_of, streams, texts
-from .needles import Needles
+from .needles import FRACTIONS, Needles
 from .runs import Runs
+from .windows import Windows
 
 CLOSE = 5e-3
 """Largest error of a recognised row, relative to its largest value: coarser than bfloat16, far finer than chance."""
 ALL_PAIRS = 48
 """Up to this many arrays of one size every pair is tried as two shares; of more, only neighbours and like turns."""
 NEIGHBOURS = 8
-FRACTIONS = (0, 8, 10, 12, 13, 14, 15, 16, 18, 20, 24, 32)
-"""Bits after the point that shared fixed-point numbers are tried with."""
 
 
 class Finding(NamedTuple):
@@ -45,55 +44,78 @@ class Finding(NamedTuple):
 
 def search(seen: Sequence[Seen], needles: Needles) -> list[Finding]:
     """All findings in what one coalition saw: each kind once per message; put together only if it lies nowhere."""
-    found: dict[tuple[str, str], Finding] = {}
-    placed = arrays(seen)
-    direct = itertools.chain(
-        _in_messages(seen, needles),
-        _in_streams(streams(seen, pooled=True), needles) if len({each.party for each in seen}) > 1 else (),
-        *(_in_rows(each.values, each.where, needles) for each in placed),
-    )
-    for finding in direct:
-        found.setdefault((finding.kind, finding.where.partition(", field ")[0]), finding)
-    known = {finding.kind for finding in found.values()}
-    for finding in _in_shares(placed, needles):
-        if finding.kind not in known:
-            found.setdefault((finding.kind, ""), finding)
-    return list(found.values())
+    views: dict[str, list[Seen]] = {}
+    for each in seen:
+        views.setdefault(each.party, []).append(each)
+    return Search(views, needles).by(views)
 
 
-def _in_messages(seen: Sequence[Seen], needles: Needles) -> Iterator[Finding]:
-    runs = Runs(needles.raw)
+class Search:
+    """One secret, looked for in the views of one coalition after the other.
+
+    What lies in one party's view, and what its arrays come to with those of others, is looked for once.
+
+    Attributes:
+        needles: the secret's forms; `runs`, `windows` and `numbers` (the longest of each that is spelled) are these,
+            made ready to be looked for all at once.
+    """
+
+    def __init__(self, views: Mapping[str, Sequence[Seen]], needles: Needles) -> None:
+        self.needles = needles
+        self.runs, self.windows = Runs(needles.raw), Windows(needles.windows)
+        self.numbers = Runs([(each.longest.decode(), each.longest) for each in needles.spelled])
+        self._views = views
+        self._placed = {party: arrays(seen) for party, seen in views.items()}
+        self._alone: dict[str, list[Finding]] = {}
+        self._shared: dict[frozenset[str], list[Finding]] = {}
+
+    def by(self, coalition: Iterable[str]) -> list[Finding]:
+        """What these parties can find together: see `search`."""
+        parties = [party for party in coalition if self._views.get(party)]
+        found: dict[tuple[str, str], Finding] = {}
+        direct = [finding for party in parties for finding in self._by_one(party)]
+        if len(parties) > 1:
+            seen = [each for party in parties for each in self._views[party]]
+            direct += _in_streams(streams(seen, pooled=True), self)
+        for finding in direct:
+            found.setdefault((finding.kind, finding.where.partition(", field ")[0]), finding)
+        known = {finding.kind for finding in found.values()}
+        for finding in self._by_shares(parties):
+            if finding.kind not in known:
+                found.setdefault((finding.kind, ""), finding)
+        return list(found.values())
+
+    def _by_one(self, party: str) -> list[Finding]:
+        if party not in self._alone:
+            rows = (_in_rows(each.values, each.where, self.needles) for each in self._placed[party])
+            self._alone[party] = [*_in_messages(self._views[party], self), *itertools.chain(*rows)]
+        return self._alone[party]
+
+    def _by_shares(self, parties: Sequence[str]) -> list[Finding]:
+        placed = [each for party in parties for each in self._placed[party]]
+        holders = frozenset(each.party for each in placed)
+        if holders not in self._shared:
+            self._shared[holders] = list(_in_shares(placed, self))
+        return self._shared[holders]
+
+
+def _in_messages(seen: Sequence[Seen], looked_for: Search) -> Iterator[Finding]:
+    needles = looked_for.needles
     for each in seen:
         for data in raw(each.entry):
-            yield from (Finding(what, each.where) for what in runs.within(data))
-            yield from (Finding(what, each.where) for what, pattern in needles.spelled if pattern.search(data))
+            yield from (Finding(what, each.where) for what in looked_for.runs.within(data))
+            standing = set(looked_for.numbers.within(data))
+            for spelled in needles.spelled:
+                if spelled.longest.decode() in standing and spelled.within(data):
+                    yield Finding(spelled.what, each.where)
     for where, text in texts(seen).items():
         yield from (Finding(what, where) for what, word in needles.words if word in text)
-    yield from _in_streams(streams(seen), needles)
+    yield from _in_streams(streams(seen), looked_for)
 
 
-def _in_streams(numbers: dict[str, Numbers], needles: Needles) -> Iterator[Finding]:
+def _in_streams(numbers: dict[str, Numbers], looked_for: Search) -> Iterator[Finding]:
     for where, stream in numbers.items():
-        for what, windows in needles.windows:
-            if holds(stream, windows):
-                yield Finding(what, where)
-
-
-def holds(stream: Numbers, windows: Numbers) -> bool:
-    """Whether any of the windows [n, k] stands in `stream` as it is."""
-    width = windows.shape[1]
-    if len(stream) < width:
-        return False
-    last = len(stream) - width + 1
-    if not np.isin(stream[:last], windows[:, 0]).any():  # as hardly ever in what looks random: no need to try each
-        return False
-    for window in windows:
-        places = np.flatnonzero(stream[:last] == window[0])
-        for offset in range(1, width):
-            places = places[stream[places + offset] == window[offset]]
-        if places.size:
-            return True
-    return False
+        yield from (Finding(what, where) for what in looked_for.windows.within(stream))
 
 
 def _in_rows(values: Numbers, where: str, needles: Needles) -> Iterator[Finding]:
@@ -127,7 +149,7 @@ def _unit(rows: Numbers, shift: bool) -> Numbers:
     return units
 
 
-def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
+def _in_shares(placed: Sequence[Placed], looked_for: Search) -> Iterator[Finding]:
     """Pairs of arrays of one type and size, added, subtracted and xored; and sums over all parties."""
     alike: defaultdict[tuple[str, int], list[Placed]] = defaultdict(list)
     for each in placed:
@@ -137,7 +159,7 @@ def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
         for one, other in _pairs(group):
             where = f"{one.where} and {other.where}"
             for form, values in _together(one.values.reshape(-1), other.values.reshape(-1)):
-                for finding in _in_opened(values, where, needles):
+                for finding in _in_opened(values, where, looked_for):
                     yield finding._replace(how=f"{form} of two arrays")
         parties = {each.party for each in group}
         if len(parties) > 2:
@@ -145,7 +167,7 @@ def _in_shares(placed: Sequence[Placed], needles: Needles) -> Iterator[Finding]:
                 if {each.party for each in shares} == parties and len(shares) == len(parties):
                     with np.errstate(over="ignore", invalid="ignore"):
                         total = sum(each.values.reshape(-1) for each in shares)
-                    for finding in _in_opened(np.asarray(total), f"{where} of all of them", needles):
+                    for finding in _in_opened(np.asarray(total), f"{where} of all of them", looked_for):
                         yield finding._replace(how="sum over all parties")
 
 
@@ -175,22 +197,21 @@ def _together(a: Numbers, b: Numbers) -> Iterator[tuple[str, Numbers]]:
             yield "xor", a ^ b
 
 
-def _in_opened(values: Numbers, where: str, needles: Needles) -> Iterator[Finding]:
+def _in_opened(values: Numbers, where: str, looked_for: Search) -> Iterator[Finding]:
     """A secret in what shares came to: its bytes, ids at any usual fixed point, and rows."""
     if values.dtype.itemsize == 1:  # blinded bytes
-        data = values.tobytes()
-        yield from (Finding(what, where) for what, needle in needles.raw if needle in data)
-    yield from _in_rows(_signed(values), where, needles)
+        yield from (Finding(what, where) for what in looked_for.runs.within(values.tobytes()))
+    yield from _in_rows(_signed(values), where, looked_for.needles)
     if values.dtype.kind in "iu":
         whole = _signed(values).astype(np.int64)
         set_bits = int(np.bitwise_or.reduce(whole, axis=None))
         for bits in FRACTIONS:
             if not set_bits & ((1 << bits) - 1):
-                yield from _in_streams({where: whole >> bits}, needles)
+                yield from _in_streams({where: whole >> bits}, looked_for)
     elif np.isfinite(values).all():
         nearest = np.rint(values)
         if np.abs(nearest).max() < 2**53 and np.abs(values - nearest).max() < 1e-2:
-            yield from _in_streams({where: nearest.astype(np.int64)}, needles)
+            yield from _in_streams({where: nearest.astype(np.int64)}, looked_for)
 
 
 def _signed(values: Numbers) -> Any:

@@ -21,9 +21,9 @@ from bench.mpc_works import Lifted, Work, arrays, public, secret, secrets, table
 
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc import owner
-from unfed.backends.mpc.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
 from unfed.backends.mpc.node import exchanging

@@ -79,6 +79,8 @@ def store(run: Run, tmp_path: Path) -> Store:
         (["compare", "--profile", "demo", "--backend", "split", "--set", "split.shards=99"], "99"),
         (["compare", "--profile", "demo", "--prompt", ""], "prompt 1: the prompt is empty"),
         (["compare", "--profile", "demo", "--prompts", "none.txt"], "cannot read the prompts file none.txt"),
+        (["compare", "--profile", "digits", "--prompt", "none.png"], "cannot read the image none.png"),
+        (["compare", "--profile", "digits", "--backend", "split"], "backend split takes text prompts"),
         (["compare", "--profile", "demo", "--links", "wann"], "did you mean 'wan'?"),
         (["compare", "--profile", "demo", "--model", "./none"], "there is no model folder"),
         (["compare", "--profile", "demo", "--json", "none/out.json"], "cannot write none/out.json"),
@@ -295,7 +297,9 @@ def test_profiles(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("profiles", "list")
     assert code == 0 and "demo" in out and "broken" in out
     listed = json.loads(run("profiles", "list", "--json")[1])
-    assert [each["name"] for each in listed] == ["bad", "demo"] and "broken TOML" in listed[0]["broken"]
+    assert [each["name"] for each in listed] == ["bad", "demo", "digits", "digits-mlp"] and "broken TOML" in listed[0][
+        "broken"
+    ]
     shown = json.loads(run("profiles", "show", "demo", "--json")[1])
     assert shown["template"] == "{prompt} =>" and set(shown["backends"]) == {"plain", "split"}
     assert Path(shown["models"]["model"]).is_absolute()
@@ -305,6 +309,7 @@ def test_profiles(run: Run, tmp_path: Path) -> None:
 def test_backends(run: Run) -> None:
     code, out, _ = run("backends")
     assert code == 0 and "plain" in out and "--set split.shards=" in out and "installed" in out
+    assert "takes: text, image" in out and "takes: text\n" in out
     listed = json.loads(run("backends", "--json")[1])
     split = next(each for each in listed["backends"] if each["name"] == "split")
     shards = next(option for option in split["options"] if option["name"] == "shards")

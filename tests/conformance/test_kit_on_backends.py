@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from workshop import DEMO, Workshop
+from workshop import DEMO, PROFILES, Workshop
 
 from unfed.backends.mpc.backend import Mpc
 from unfed.backends.mpc_crypten.backend import MpcCrypten
@@ -38,9 +38,10 @@ VARIANTS = {
     "mpc": (Mpc, {}, "one layer", ""),
     "mpc, secret weights": (Mpc, {"weights": "secret"}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),
+    "plain, images": (Plain, {}, "digits/cnn", "server: pixels; server: logits"),
+    "mpc-crypten, images": (MpcCrypten, {}, "digits/mlp", "open, as declared: compute-0 with compute-1: pixels."),
 }
-LEFT_OUT = {"mpc": ("canaries",), "mpc, secret weights": ("canaries",), "mpc-crypten": ("canaries", "concurrency")}
-"""What nodes receive takes minutes to search, so by hand: `python -m unfed.plugins.conformance mpc --only canaries`."""
+LEFT_OUT = {"mpc-crypten": ("concurrency",)}
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -51,6 +52,8 @@ def variant(request: pytest.FixtureRequest) -> str:
 def model(family: str, folder: Path) -> Path:
     if family == "demo":
         return DEMO
+    if family.startswith("digits"):
+        return PROFILES / family
     import random_models
 
     if family == "one layer":
@@ -78,19 +81,38 @@ def test_it_conforms(check: str, variant: str, rig: Rig, workshop: Workshop) -> 
         assert VARIANTS[variant][3] in outcome.detail
 
 
+class BoastingPlain(Plain):
+    """Plain with the promise that it cannot make."""
+
+    name = "boasting-plain"
+
+    def plan(self, models: Models, options: Options) -> Plan:
+        return boast(super().plan(models, options))
+
+
 class Boasting(Split):
     """Layer split with the promise that it cannot make."""
 
     name = "boasting"
 
     def plan(self, models: Models, options: Options) -> Plan:
-        plan = super().plan(models, options)
-        return msgspec.structs.replace(
-            plan, guarantee=tuple(msgspec.structs.replace(claim, basis="computational") for claim in plan.guarantee)
-        )
+        return boast(super().plan(models, options))
+
+
+def boast(plan: Plan) -> Plan:
+    return msgspec.structs.replace(
+        plan, guarantee=tuple(msgspec.structs.replace(claim, basis="computational") for claim in plan.guarantee)
+    )
 
 
 def test_a_layer_split_that_claims_to_hide_the_prompt_is_caught(workshop: Workshop) -> None:
     outcome = workshop.examine(Boasting, "canaries", {"model": workshop.card(DEMO)})
     assert outcome.status == "fail"
     assert "prompt is denied to layers-0 (computational), which saw embedding rows" in outcome.detail
+
+
+def test_a_server_of_images_that_claims_to_see_nothing_is_caught(workshop: Workshop) -> None:
+    outcome = workshop.examine(BoastingPlain, "canaries", {"model": workshop.card(PROFILES / "digits" / "mlp")})
+    assert outcome.status == "fail"
+    assert "prompt is denied to server (computational), which saw pixels" in outcome.detail
+    assert "output is denied to server (computational), which saw logits" in outcome.detail

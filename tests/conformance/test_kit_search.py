@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from unfed.plugins import Array, Entry
 from unfed.plugins.conformance.haystack import Seen, streams, texts
-from unfed.plugins.conformance.needles import Needles, distinctive
+from unfed.plugins.conformance.needles import Needles, Spelled, distinctive
 from unfed.plugins.conformance.runs import Runs
-from unfed.plugins.conformance.search import holds, matches, search
+from unfed.plugins.conformance.search import matches, search
+from unfed.plugins.conformance.windows import Windows, holds
 
 VOCAB = 2048
 IDS = [731, 44, 1290, 1291, 17, 903, 2001, 5]
@@ -289,9 +290,39 @@ def test_holds_wants_the_whole_window() -> None:
     assert not holds(np.array([3, 4]), np.empty((0, 2), dtype="int64"))
 
 
+NUMBERS = st.integers(-1, 3) | st.integers(-(2**63), 2**63 - 1)
+
+
+@given(st.lists(st.integers(1, 5).flatmap(lambda width: st.lists(NUMBERS, min_size=width, max_size=width)), max_size=8))
+def test_windows_are_found_as_if_each_was_looked_for(wanted: list[list[int]]) -> None:
+    named = [(str(number), np.array([window], np.int64)) for number, window in enumerate(wanted)]
+    planted = [0, 1, *(number for window in wanted[::2] for number in window), 2]
+    for numbers in ([], [0, 1, 2, 3], planted, planted * 6000):
+        stream = np.array(numbers, np.int64)
+        assert set(Windows(named).within(stream)) == {what for what, windows in named if holds(stream, windows)}
+
+
+@given(st.lists(st.sampled_from([b"7", b"17", b"717"]), min_size=1, max_size=4), st.binary(max_size=9))
+def test_numbers_that_are_spelled_are_found_as_if_the_pattern_was_tried_everywhere(
+    numbers: list[bytes], around: bytes
+) -> None:
+    spelled = Spelled.of("ids", numbers)
+    for between in (b",", b" , \n", b", 7, ", b"7"):
+        for data in (around + between.join(numbers) + around, b"7" + between.join(numbers), between.join(numbers * 3)):
+            assert spelled.within(data) == bool(spelled.pattern.search(data))
+
+
 @given(st.lists(st.binary(min_size=1, max_size=6), max_size=8), st.binary(max_size=40))
 def test_runs_are_found_as_if_each_was_looked_for(wanted: list[bytes], data: bytes) -> None:
     named = [(str(number), run) for number, run in enumerate(wanted)]
     planted = data + b"".join(wanted[::2]) + bytes(5)
     for text in (data, planted, planted * 3000):
         assert set(Runs(named).within(text)) == {what for what, run in named if run in text}
+
+
+@pytest.mark.parametrize("place", [0, *range((1 << 15) - 5, (1 << 15) + 3), 70000 - 5])
+def test_what_lies_where_pieces_meet_is_found(place: int) -> None:
+    data = np.zeros(70000, np.int64)
+    data[place : place + 5] = wanted = [200, 7, 91, 33, 150]
+    assert list(Windows([("window", np.array([wanted]))]).within(data)) == ["window"]
+    assert list(Runs([("run", bytes(wanted))]).within(data.astype(np.uint8).tobytes())) == ["run"]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from unfed.plugins import Answer, Backend, Claim, Context, Party, Plan, Query, Role, hookspecs
+from unfed.plugins import Answer, Backend, Claim, Classifier, Context, Party, Plan, Query, Role, hookspecs
 from unfed.plugins.conformance import CHECKS
 from unfed.plugins.errors import Kind
 from unfed.plugins.guarantee import OUTSIDERS, Basis, Property
@@ -67,8 +67,15 @@ def test_every_line_of_the_example_stands_in_the_guide() -> None:
 
 
 def test_the_guide_has_only_blocks_that_are_checked() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"python", "toml", "console"}
+    assert {kind for kind, _ in BLOCKS} == {"python", "toml", "console", "json"}
     assert GUIDE.count("```") == 2 * len(BLOCKS)
+
+
+@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "json"])
+def test_the_classifier_that_the_guide_shows_is_one(block: str) -> None:
+    found = Classifier.of(json.loads(block), "the guide")
+    kinds = {type(layer).__struct_config__.tag for layer in found.layers}
+    assert kinds < set(re.findall(r"`(\w+)`", GUIDE))
 
 
 def test_the_example_stays_small_and_imports_the_contract_alone() -> None:

@@ -16,7 +16,8 @@ from unfed.plugins.conformance.checks import examine
 from unfed.plugins.conformance.rig import Rig
 from unfed.plugins.options import read_options
 
-DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
+PROFILES = Path(__file__).parents[2] / "profiles"
+DEMO = PROFILES / "demo" / "model"
 
 Models = Mapping[str, ModelCard | tuple[ModelCard, ...]]
 

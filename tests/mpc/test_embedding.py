@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniform import is_uniform
 
-from unfed.backends.mpc.embedding import Keys, fits, keys, look_up, one_hot
+from unfed.backends.mpc.engine.embedding import Keys, fits, keys, look_up, one_hot
 from unfed.backends.mpc.engine.rows import HALF, Rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.scales import UNCUT, Ranges
-from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.transformer import COARSE, Cache, Transformer
 from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
@@ -26,6 +27,10 @@ from unfed.plugins import OpenedModel, UnfedError
 
 FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
 IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12, 8, 9])
+
+
+calibrated = lru_cache(calibrate)
+"""Each model is run once for each choice."""
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -58,7 +63,7 @@ class Scores(TorchDispatchMode):
 
 def test_no_number_is_larger_than_what_is_proved(loud: tuple[Folded, Any]) -> None:
     folded, plain = loud
-    format = fit(folded, calibrate(plain, 64))
+    format = fit(folded, calibrated(plain, 64))
     gates: list[float] = []
     for name, module in plain.named_modules():
         if name.endswith(("gate_proj", "c_fc")):
@@ -70,14 +75,22 @@ def test_no_number_is_larger_than_what_is_proved(loud: tuple[Folded, Any]) -> No
     assert 2 * scores.largest - format.ranges.score[0] < 2.0 ** (63 - format.scales.score)
 
 
-@pytest.mark.parametrize("louder", [1.0, 30.0])
+@pytest.mark.parametrize("louder", [1.0, 3e4])
+def test_rows_of_the_table_fit_the_ring_that_they_are_looked_up_in(loud: tuple[Folded, Any], louder: float) -> None:
+    folded, plain = loud
+    folded = folded._replace(table=folded.table * louder)
+    bits = fit(folded, calibrated(plain, 64)).scales.residual
+    assert float(folded.table.abs().max()) * 2.0**bits < 2.0**30
+
+
+@pytest.mark.parametrize("louder", [1.0, 300.0])
 def test_what_is_not_cut_leaves_room_in_the_ring(loud: tuple[Folded, Any], louder: float) -> None:
     """With secret weights, whatever a normaliser gives goes through matrices at 36 bits of fraction, or fewer."""
     folded, plain = loud
     layer = folded.layers[0]
     value, up = (each._replace(weight=each.weight * louder) for each in (layer.value, layer.up))
     folded = folded._replace(layers=(layer._replace(value=value, up=up), *folded.layers[1:]))
-    scales = fit(folded, calibrate(plain, 64).rounded(), UNCUT).scales
+    scales = fit(folded, calibrated(plain, 64).rounded(), UNCUT).scales
     assert scales.attending == scales.normed == scales.residual + scales.root
     normed = torch.nn.functional.normalize(torch.randn(64, folded.hidden, dtype=torch.float64)) * folded.hidden**0.5
     largest = max(float((normed @ each.weight).abs().max()) for each in (value, up))
@@ -93,7 +106,7 @@ def test_of_mean_squares_no_more_is_told_than_powers_of_two() -> None:
 
 def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Folded, Any]) -> None:
     folded, plain = loud
-    format = fit(folded, calibrate(plain, 64))
+    format = fit(folded, calibrated(plain, 64))
     assert format.ranges.maximum and format.ranges.score == LARGEST
     transformer = Transformer(fixed(folded, format.scales), format)
 
@@ -109,15 +122,27 @@ def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Fold
     assert (ring.decode(mine + other, format.scales.logit) - wanted).abs().max() <= 0.03
 
 
+def test_what_is_taken_off_scores_lies_no_further_below_the_largest_than_promised(loud: tuple[Folded, Any]) -> None:
+    """What each round may lose of a difference too small for a coarse comparison adds up to the promise at most."""
+    folded, plain = loud
+    format = fit(folded, calibrated(plain, 64, "maximum"))
+    transformer = Transformer(fixed(folded, format.scales), format)
+    rising = torch.tensor([place.bit_count() for place in range(64)]) * COARSE / 2
+    scores = ring.encode(rising.expand(50, 64), format.scales.score)
+    found, _ = run(lambda run, x: transformer._largest(run, x, torch.ones(50, 64, dtype=torch.int64)), scores)
+    below = rising.max() - ring.decode(found[0] + found[1], format.scales.score)
+    assert below.min() >= 0 and below.max() < COARSE
+
+
 def test_what_is_taken_off_scores_can_be_chosen(loud: tuple[Folded, Any]) -> None:
     _, plain = loud
-    assert calibrate(plain, 64, "own").score == OWN
-    assert calibrate(plain, 64, "maximum").score == LARGEST
+    assert calibrated(plain, 64, "own").score == OWN
+    assert calibrated(plain, 64, "maximum").score == LARGEST
 
 
 def test_own_scores_do_not_hold_where_they_spread_widely_and_guards_say_so(loud: tuple[Folded, Any]) -> None:
     folded, plain = loud
-    format = fit(folded, calibrate(plain, 64, "own"))
+    format = fit(folded, calibrated(plain, 64, "own"))
     transformer = Transformer(fixed(folded, format.scales), format)
     results, _ = run(lambda run, x: transformer.step(run, x, Cache(), 0), looked_up(transformer, IDS))
     assert int(results[0][1] + results[1][1]) > 0
@@ -128,4 +153,4 @@ def test_weights_that_64_bits_cannot_hold_are_refused(loud: tuple[Folded, Any]) 
     layer = folded.layers[0]
     huge = layer._replace(out=layer.out._replace(weight=layer.out.weight * 1e9))
     with pytest.raises(UnfedError, match="too large to compute with"):
-        fit(folded._replace(layers=(huge, *folded.layers[1:])), calibrate(plain, 64))
+        fit(folded._replace(layers=(huge, *folded.layers[1:])), calibrated(plain, 64))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from unfed.backends.mpc.backend import NODES, Mpc
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Failed, Finished, Plan, Query, Token
+from unfed.plugins import Event, Failed, Finished, Plan, Query, Token
 from unfed.plugins.view import View
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -118,19 +120,44 @@ async def test_a_party_killed_in_mid_answer_is_named(launcher: LocalLauncher, tm
     assert not alive(pids)
 
 
+@pytest.mark.parametrize("victim", [*NODES, "dealer"])
+async def test_a_party_killed_between_tokens_is_named(launcher: LocalLauncher, tmp_path: Path, victim: str) -> None:
+    """While the next token's material is made or its rounds go on, whichever it is by then."""
+    async with running(launcher, plan(), tmp_path, models={"model": read_card(DEMO)}) as fleet:
+        killed: list[float] = []
+
+        def kill(event: Event) -> None:
+            if isinstance(event, Token) and not killed:
+                os.kill(pid_of(fleet, victim), signal.SIGKILL)
+                killed.append(time.monotonic())
+
+        outcome = await ask(fleet, "a feeling of great joy", on_event=kill)
+        assert killed and time.monotonic() - killed[0] < 5
+        assert outcome.failure is not None and outcome.failure.party == victim
+
+
 @pytest.mark.parametrize(
-    ("roles", "named"),
+    ("rogue", "role", "named"),
     [
-        ({"compute_1": "mpc_rogues:Greedy"}, "given once"),
-        ({"compute_1": "mpc_rogues:Misshapen"}, "do not fit"),
+        ("compute-1", "Greedy", "given once"),
+        ("compute-1", "Misshapen", "do not fit"),
+        ("compute-1", "Mistyped", "do not fit"),
+        ("compute-1", "Garbage", "do not fit"),
+        ("compute-1", "Replaying", "do not fit"),
+        ("client", "Repeating", "which is not prepared"),
     ],
 )
 async def test_a_party_that_misbehaves_is_named(
-    launcher: LocalLauncher, tmp_path: Path, roles: dict[str, str], named: str
+    launcher: LocalLauncher, tmp_path: Path, rogue: str, role: str, named: str
 ) -> None:
-    async with running(launcher, plan(**roles), tmp_path, models={"model": read_card(DEMO)}) as fleet:
-        failure = (await ask(fleet, "a feeling of great joy")).failure
-        assert failure is not None and failure.party == "compute-1" and named in failure.message
+    made = plan(**{rogue.replace("-", "_"): f"mpc_rogues:{role}"})
+    async with running(launcher, made, tmp_path, models={"model": read_card(DEMO)}) as fleet:
+        outcome = await ask(fleet, "a feeling of great joy")
+        failure = outcome.failure
+        assert failure is not None and failure.party == rogue and named in failure.message
+        assert outcome.seconds < 10
+        told = re.sub(r"compute-[01]", "", f"{failure.message} {failure.hint or ''}")
+        assert not re.search(r"[0-9]{2}", told), "a step's number may stand in an error, but no share and no token"
 
 
 async def test_a_prompt_that_cannot_be_is_refused_before_anything_is_sent(fleet: Fleet) -> None:

@@ -1,7 +1,8 @@
-"""The whole model under the protocol against `transformers`, on three families and with a cache."""
+"""The whole model under the protocol against `transformers`, on three families, with ReLU too, and with a cache."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,14 @@ from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel, UnfedError
 
-FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
+FAMILIES = {
+    "llama": save_llama,
+    "qwen2": save_qwen2,
+    "gpt2": save_gpt2,
+    "llama, relu": partial(save_llama, hidden_act="relu"),
+    "qwen2, relu": partial(save_qwen2, hidden_act="relu"),
+    "gpt2, relu": partial(save_gpt2, activation_function="relu"),
+}
 IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12])
 
 
@@ -103,5 +111,5 @@ def test_numbers_out_of_range_are_told_to_whoever_opens_the_guards(model: tuple[
 def test_an_activation_that_no_table_gives_exactly_enough_is_refused_by_name(model: tuple[Transformer, Any]) -> None:
     transformer, _ = model
     format = Format(transformer.ranges, transformer.scales, 16.0)
-    with pytest.raises(UnfedError, match="'relu' is not supported"):
-        Transformer(transformer.weights._replace(activation="relu"), format)
+    with pytest.raises(UnfedError, match="'relu6' is not supported"):
+        Transformer(transformer.weights._replace(activation="relu6"), format)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import torch
 
+from unfed.backends.mpc_crypten import images
 from unfed.backends.mpc_crypten.dealer import Dealer
 from unfed.backends.mpc_crypten.dealing import Server
 from unfed.backends.mpc_crypten.node import Node
 from unfed.backends.mpc_crypten.session import Session
-from unfed.plugins import Channel, serve
+from unfed.plugins import Answer, Channel, Metric, Query, Token, serve
 
 
 class Misshapen(Node):
@@ -64,3 +66,38 @@ class Skimping(Dealer):
 
         session.server = Less()
         super()._deal(session, purpose)
+
+
+class AbsurdImages(images.Node):
+    """Gives the client a share of scores that cannot be."""
+
+    @serve
+    async def classify(self, sender: str, *, image: torch.Tensor) -> torch.Tensor:
+        return await super().classify(sender, image=image) + (1 << 40)
+
+
+class ShortImages(images.Node):
+    """Gives the client a score too few."""
+
+    @serve
+    async def classify(self, sender: str, *, image: torch.Tensor) -> torch.Tensor:
+        return (await super().classify(sender, image=image))[:-1]
+
+
+class Hasty(images.Client):
+    """Asks for scores before the dealer has been told."""
+
+    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
+        await self.both("begin")
+        yield Token(id=0, text="0")
+        await self.opened("classify", "image", torch.zeros(self.ctx.model.card.input, dtype=torch.int64))
+
+
+class Cropping(images.Client):
+    """Sends shares of an image of another size."""
+
+    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
+        await self.both("begin")
+        await self.ctx.call("compute-0", "prepare")
+        yield Token(id=0, text="0")
+        await self.opened("classify", "image", torch.zeros(1, 4, 4, dtype=torch.int64))

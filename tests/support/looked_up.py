@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unfed.backends.mpc.embedding import keys
+from unfed.backends.mpc.engine.embedding import keys
 from unfed.backends.mpc.transformer import Transformer
 
 

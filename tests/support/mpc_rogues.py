@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
+from typing import Any
 
 import torch
 
 from unfed.backends.mpc.backend import DEALER, OWNER
+from unfed.backends.mpc.client import Client
 from unfed.backends.mpc.node import Node
 from unfed.backends.mpc.owner import Owner
 from unfed.backends.mpc.scales import Format
@@ -26,15 +29,58 @@ class Greedy(Node):
         await self.ctx.call("dealer", "material", step=step, start=start, tokens=tokens)
 
 
-class Misshapen(Node):
-    """Sends its peer a share too few."""
+class _Lying(Node):
+    """Sends its peer something else than shares."""
 
-    def _run(self, session: object, keys: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def _lie(self, honest: torch.Tensor) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _run(self, session: object, keys: Any) -> tuple[torch.Tensor, torch.Tensor]:
         channel = self.ctx.channel("compute-0", f"shares {self.ctx.query}")
-        channel.send(opened=torch.zeros(3, dtype=torch.int64))
-        channel.recv()  # what it had sent before it saw ours
+        for lie in self._lies(torch.zeros(len(keys.root) * self.ctx.model.card.hidden, dtype=torch.int64)):
+            channel.send(**lie)
+            channel.recv()  # what it had sent before it saw ours
         channel.recv()
         raise AssertionError("the peer goes on with what does not fit")
+
+    def _lies(self, honest: torch.Tensor) -> list[dict[str, Any]]:
+        return [self._lie(honest)]
+
+
+class Misshapen(_Lying):
+    """A share too few."""
+
+    def _lie(self, honest: torch.Tensor) -> dict[str, Any]:
+        return {"opened": honest[1:]}
+
+
+class Mistyped(_Lying):
+    """Real numbers."""
+
+    def _lie(self, honest: torch.Tensor) -> dict[str, Any]:
+        return {"opened": honest.double()}
+
+
+class Garbage(_Lying):
+    """Bytes."""
+
+    def _lie(self, honest: torch.Tensor) -> dict[str, Any]:
+        return {"opened": secrets.token_bytes(8 * len(honest))}
+
+
+class Replaying(_Lying):
+    """In the second round what it sent in the first."""
+
+    def _lies(self, honest: torch.Tensor) -> list[dict[str, Any]]:
+        return [{"opened": honest}, {"opened": honest}]
+
+
+class Repeating(Client):
+    """Has every step run twice, with the same keys."""
+
+    async def _run(self, step: int, ids: list[int]) -> torch.Tensor:
+        await super()._run(step, ids)
+        return await super()._run(step, ids)
 
 
 class Dying(Owner):

@@ -54,7 +54,10 @@ class Run(Protocol):
     """What a program is given."""
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
-        """Put shares under fresh masks, all in one round of 8 bytes per element and direction."""
+        """Put shares under fresh masks that the dealer knows, as Beaver 1991 opens factors (see `gates.product`).
+
+        Rounds: 1 for all of them. Bytes: 8 an element and direction; of material none, for masks follow from seeds.
+        """
         ...
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:

@@ -29,6 +29,8 @@ def standing(column: Column, now: float) -> tuple[str, Tone]:
     """Where the column stands, in a few words, and their tone."""
     tokens = len(column.token_ids)
     counted = f"{tokens} token{'' if tokens == 1 else 's'}"
+    if classified(column):
+        counted = "1 image"
     match column.stage:
         case "idle":
             return ("fleet ready" if column.setup else "no fleet yet", "dim")
@@ -46,6 +48,11 @@ def standing(column: Column, now: float) -> tuple[str, Tone]:
             return (KINDS[column.error.kind] if column.error else "failed", "bad")
         case "cancelled":
             return (f"cancelled · {counted}", "poor")
+
+
+def classified(column: Column) -> list[float]:
+    """The scores of the classes, where an image was answered."""
+    return column.result.answer.scores if column.result is not None and column.result.answer is not None else []
 
 
 def answer(column: Column, difference: int | None) -> Line:

@@ -6,7 +6,7 @@ import msgspec
 
 from ..board import Board
 from ..columns import Column
-from . import answer, facts, phases
+from . import answer, facts, phases, picture
 from .badges import badge
 
 
@@ -43,8 +43,9 @@ def _head(column: Column, width: int) -> int:
 
 
 def _rows(column: Column, board: Board, width: int) -> int:
-    """Rows that the column's answer and its error fill; one is left for a scrollbar's column."""
+    """Rows that the column's answer, its classes and its error fill; one is left for a scrollbar's column."""
     text = "".join(text for text, _ in answer.answer(column, board.difference(column)))
     error = column.error or column.problem
     trouble = len(answer.failure(error, width - 1)) if error is not None else 0
-    return trouble + (answer.height(text, width - 1) if text or not trouble else 0)
+    classes = len(picture.scores(answer.classified(column), board.classes, width - 1))
+    return trouble + classes + (answer.height(text, width - 1) if text or not trouble else 0)

@@ -51,7 +51,7 @@ def detail(record: Record, width: int) -> list[Line]:
         head.append((f"  {record.status}", "poor"))
     lines: list[Line] = [tuple(head)]
     for prompt in record.prompts:
-        lines += [(), section(clean_line(prompt.id), width), (("❯ ", "accent"), (clean_line(prompt.prompt), "plain"))]
+        lines += [(), section(clean_line(prompt.id), width), (("❯ ", "accent"), (clean_line(prompt.brief), "plain"))]
         results = [result for result in record.results if result.prompt_id == prompt.id]
         lines += _results(results, width)
     marks = {result.variant: badge(result.guarantee, result.mode) for result in record.results}

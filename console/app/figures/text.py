@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Literal
 
+from ...results.record import Prompt
+
 Tone = Literal["plain", "dim", "strong", "title", "good", "fair", "poor", "bad", "accent", "simulated"]
 """What a piece of text means; themes give each tone its colour (see `widgets/lines.py`)."""
 
@@ -47,6 +49,11 @@ def _safe(character: str) -> str:
     if 0x80 <= code < 0xA0 or code in _REORDERING or 0xD800 <= code < 0xE000:
         return "�"
     return "" if code in _INVISIBLE else character
+
+
+def typed(prompt: Prompt) -> str:
+    """What stands in the prompt box for a prompt: its text, or its id and its image's name."""
+    return f"{prompt.id}: {prompt.brief}" if prompt.image else prompt.prompt
 
 
 def length(line: Line) -> int:

@@ -17,7 +17,8 @@ from ..figures.text import Line, Span, clean_line, shorten
 from ..palette import Entry
 from ..widgets.column_panel import ColumnPanel, Facts
 from ..widgets.lines import content, styled
-from ..widgets.prompt_box import PromptBox
+from ..widgets.picture import Picture
+from ..widgets.prompt_box import ASK, ASK_IMAGE, PromptBox
 from .page import Page
 
 
@@ -34,7 +35,9 @@ class CompareScreen(Page):
     def body(self) -> Iterable[Widget]:
         yield Horizontal(id="columns")
         yield Static(id="no-columns", markup=False)
-        yield PromptBox(self.unfed.history)
+        with Horizontal(id="asking"):
+            yield Picture()
+            yield PromptBox(self.unfed.history)
 
     def on_mount(self) -> None:
         self.query_one(PromptBox).focus()
@@ -89,8 +92,17 @@ class CompareScreen(Page):
         mode, rest = ways(self.unfed.choice)
         asked = clean_line(self.unfed.board.prompt)
         title: list[Span] = [("asked ", "dim"), (shorten(asked, max(20, self.size.width - 16)), "plain")]
+        picture = self.query_one(Picture)
+        picture.show(self.unfed.board.image)
+        box.styles.min_height = picture.styles.height if picture.display else None
+        box.placeholder = ASK_IMAGE if self._images() else ASK
         box.border_title = styled(title if asked else [("prompt", "strong")])
         box.border_subtitle = styled([*mode, ("  ", "plain"), *rest])
+
+    def _images(self) -> bool:
+        """Whether what is typed names an image, as far as the examples tell."""
+        survey = self.unfed.survey
+        return survey is not None and any(each.image for each in survey.examples)
 
     def _teach(self) -> None:
         survey = self.unfed.survey

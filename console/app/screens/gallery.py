@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from ..actions import bindings
 from ..figures.cards import Card
-from ..figures.text import Line, clean_line, names, shorten
+from ..figures.text import Line, clean_line, names, shorten, typed
 from ..survey import Survey
 from ..widgets.backend_card import BackendCard
 from ..widgets.lines import Lines, styled
@@ -46,7 +46,7 @@ class DemoCard(Vertical, can_focus=True):
         lines: list[Line] = []
         width = self.content_size.width or 60
         if survey.examples:
-            lines.append((("❯ ", "accent"), (shorten(clean_line(survey.examples[0].prompt), width - 2), "plain")))
+            lines.append((("❯ ", "accent"), (shorten(clean_line(typed(survey.examples[0])), width - 2), "plain")))
         if survey.columns:
             parties = sum(len(column.parties) for column in survey.columns)
             who = names(column.variant for column in survey.columns)

@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from ..board import Board
 from ..columns import Column
-from ..figures import answer, facts, phases
+from ..figures import answer, facts, phases, picture
 from ..figures.badges import badge, reason_simulated
 from ..figures.layout import Layout
 from ..figures.text import Line, clean_line, shorten
@@ -94,6 +94,7 @@ class ColumnPanel(Vertical):
         spans = answer.answer(column, board.difference(column))
         if spans:
             lines.append((*spans, ("▍", "accent")) if column.stage == "answering" else spans)
+            lines += picture.scores(answer.classified(column), board.classes, self.inner - 1)
         if column.error is not None:
             lines += answer.failure(column.error, self.inner - 1)
         elif column.problem is not None:

@@ -8,12 +8,16 @@ from textual.widgets import TextArea
 from ..actions import bindings
 from ..history import History
 
+ASK = "Type a prompt; Enter asks it of every column. ^g brings an example."
+ASK_IMAGE = "Name an image's file; Enter asks it of every column. ^g brings an example."
+
 
 class PromptBox(TextArea):
     """Several lines of text that grow with what is typed; a pasted text keeps its lines."""
 
     HELP = (
-        "The prompt. Sending asks it of every column: one after the other, or all at once in race mode. "
+        "The prompt; for a model of images the path of a file (8-bit PNG or .npy). "
+        "Sending asks it of every column: one after the other, or all at once in race mode. "
         "What you asked before in this session comes back from the first and last line of the box. "
         "Only the client party of each backend ever receives the prompt as you typed it: "
         "the badge of a column says who else can read it."
@@ -32,7 +36,7 @@ class PromptBox(TextArea):
             id="prompt",
             compact=True,
             highlight_cursor_line=False,
-            placeholder="Type a prompt; Enter asks it of every column. ^g brings an example.",
+            placeholder=ASK,
         )
         self.asked = history
 

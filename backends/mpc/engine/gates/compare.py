@@ -49,42 +49,38 @@ class Keys(NamedTuple):
     """What a node has of comparisons with a wire's mask r.
 
     Attributes:
-        correction: pays 1 and, where it is `paid`, the mask.
-        mask: a share of r [N], or None.
+        correction: pays 1 and the masks of what is `paid`.
+        paid: shares of those masks, [N] each.
     """
 
     root: Any
     correction: dcf.Correction
-    mask: torch.Tensor | None
+    paid: list[torch.Tensor]
 
 
-def deal_keys(deal: Deal, wire: Wire, width: Width, *, paid: bool = False) -> None:
-    """Add the keys of a node's `Keys`, one per element: common material of 25 bytes a bit and 8 more; 33 and 16 if the
-    mask is `paid` too."""
-    mask = only_mask(wire).reshape(-1)
-    place = words(width.of(mask))
-    payload = [np.ones_like(place), *((words(mask),) if paid else ())]
-    deal.common(*dcf.generate(place, np.stack(payload, 1), width.bits, *deal.roots(len(mask))))
+def deal_keys(deal: Deal, wire: Wire, width: Width, *paid: Wire) -> None:
+    """Add the keys of a node's `Keys`, one per element of `wire`: common material of 25 bytes a bit and 8 more; of
+    8 a bit and 8 more for each wire whose masks are `paid`."""
+    place = words(width.of(only_mask(wire).reshape(-1)))
+    payload = [np.ones_like(place), *(words(only_mask(each).reshape(-1)) for each in paid)]
+    deal.common(*dcf.generate(place, np.stack(payload, 1), width.bits, *deal.roots(len(place))))
 
 
-def read_keys(draw: Draw, wire: Wire, width: Width, *, paid: bool = False) -> Keys:
-    mask, bits = only_mask(wire).reshape(-1), width.bits
-    count = len(mask)
+def read_keys(draw: Draw, wire: Wire, width: Width, *paid: Wire) -> Keys:
+    count, bits, pays = only_mask(wire).numel(), width.bits, 1 + len(paid)
     root = draw.roots(count)
     correction = dcf.Correction(
         draw.common(np.uint64, count, bits, 2),
         draw.common(np.uint8, count, bits),
-        draw.common(np.uint64, count, bits, 1 + paid),
-        draw.common(np.uint64, count, 1, 1 + paid),
+        draw.common(np.uint64, count, bits, pays),
+        draw.common(np.uint64, count, 1, pays),
     )
-    return Keys(root, correction, mask if paid else None)
+    return Keys(root, correction, [only_mask(each).reshape(-1) for each in paid])
 
 
-def below(
-    party: int, keys: Keys, value: torch.Tensor, bounds: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def below(party: int, keys: Keys, value: torch.Tensor, bounds: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """For N elements of public value v = x + r and K bounds, all unsigned numbers of the keys' bits: shares of
-    [x < bound] [N, K], and of that times the mask where keys pay it.
+    [x < bound] [N, K], and of that times each mask that keys pay.
 
     With A(y) = [y < r]: [x < k] = [v < k] + A(v - k) - A(v), since each side counts how often v - r, less k, wraps.
     """
@@ -96,13 +92,13 @@ def below(
     public = _unsigned_below(value, bounds).long()
     difference = shares[:, 1:] - shares[:, :1]
     one = difference[..., 0] + (0 if party else public)
-    return one, None if keys.mask is None else difference[..., 1] + public * keys.mask[:, None]
+    return one, [difference[..., 1 + number] + public * mask[:, None] for number, mask in enumerate(keys.paid)]
 
 
 class Below(NamedTuple):
     """[x < bound] as 0 or 1, x and bound signed.
 
-    Boyle et al. 2021 (see `dcf`). Common material of 25 bytes a bit and 8 more an element.
+    Boyle et al. 2021 (see `dcf`), figure 1. Rounds: 0. Bytes: common, 25 a bit and 8 more an element.
     """
 
     bound: int
@@ -126,7 +122,8 @@ class Below(NamedTuple):
 class Outside(NamedTuple):
     """[x < lowest or x >= highest] as 0 or 1, signed: a guard.
 
-    Boyle et al. 2021 (see `dcf`). Common material of 25 bytes a bit and 8 more an element.
+    Boyle et al. 2021 (see `dcf`), section 4: one key at two points. Rounds: 0. Bytes: common, 25 a bit and 8 more an
+    element.
     """
 
     lowest: int
@@ -152,33 +149,33 @@ class Outside(NamedTuple):
 class AtLeast(NamedTuple):
     """max(x, bound), signed.
 
-    Boyle et al. 2021 (see `dcf`). Common material of 33 bytes a bit and 16 more an element.
+    Boyle et al. 2021 (see `dcf`), section 4: a key that pays the mask. Rounds: 0. Bytes: common, 33 a bit and 16 more
+    an element.
     """
 
     bound: int
     width: Width = WHOLE
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
-        deal_keys(deal, x, self.width, paid=True)
+        deal_keys(deal, x, self.width, x)
         return blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        return read_keys(draw, x, self.width, paid=True), blank(*x.shape)
+        return read_keys(draw, x, self.width, x), blank(*x.shape)
 
     def ready(self, party: int, material: Any) -> Any:
         return material
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
         width = self.width
-        less, times_mask = below(party, material, width.upwards(x.value), width.bounds(self.bound))
+        less, (times_mask,) = below(party, material, width.upwards(x.value), width.bounds(self.bound))
         # x - [x < bound]·(x - bound), and [x < bound]·x = [x < bound]·v - [x < bound]·r
-        assert times_mask is not None
         mine = x.share(party).reshape(-1, 1)
         return (mine - less * (x.value.reshape(-1, 1) - self.bound) + times_mask).reshape(x.shape)
 
 
 class Relu(AtLeast):
-    """max(x, 0)."""
+    """max(x, 0): `AtLeast` a bound of 0. Rounds: 0. Bytes: common, 33 a bit and 16 more an element."""
 
     def __new__(cls, width: Width = WHOLE) -> Relu:
         return super().__new__(cls, 0, width)

@@ -129,8 +129,8 @@ class Spline(NamedTuple):
     """Shares of f(x), at the scale of `pieces`, and of [x lies outside of its knots], where f is 0; for any x.
 
     Boyle et al. 2021 (see `dcf`), section 4: one key, evaluated once for each knot, here only down to where knots
-    differ. It pays 1, r >> drop, r >> (drop + far) and r's highest bit. Common material of 49 bytes a level and
-    32 a stop; 24 for the second node.
+    differ. It pays 1, r >> drop, r >> (drop + far) and r's highest bit. Rounds: 0. Bytes an element: common, 49 a
+    level and 32 a stop; 24 for the second node.
     """
 
     pieces: Pieces

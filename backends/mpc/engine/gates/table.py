@@ -88,8 +88,8 @@ class Table(NamedTuple):
 
     A point function whose place is the mask's bin and whose payload is the powers of the mask's rest within it, turned
     by the public bin and multiplied with the table: Boyle, Gilboa and Ishai, "Secure Computation with Preprocessing via
-    Function Secret Sharing" (TCC 2019), section 4.1. Common material of 17 bytes a level and 8 more a power, from 0 to
-    the degree, for each element; expanded ahead of time to 8 bytes a bin and power.
+    Function Secret Sharing" (TCC 2019), section 4.1. Rounds: 0. Bytes an element: common, 17 a level and 8 more a
+    power, from 0 to the degree; expanded ahead of time to 8 a bin and power.
     """
 
     bins: Bins

@@ -21,8 +21,8 @@ class Truncate(NamedTuple):
 
     Dalskov, Escudero and Keller, "Secure Evaluation of Quantized Neural Networks" (PoPETs 2020), section 4: with
     u = x + 2^62 + r, the sum wrapped around the ring exactly where r's highest bit is 1 and u's is 0. The dealer shares
-    r >> bits and r's highest bit; the rest is public. 16 bytes of material an element at the second node. The result is
-    a wire of two masks.
+    r >> bits and r's highest bit; the rest is public. The result is a wire of two masks. Rounds: 0. Bytes: 16 an
+    element.
     """
 
     bits: int

@@ -1,8 +1,9 @@
 """Looking tokens up in a public table without telling which: keys made by the client, expanded by the two nodes.
 
-Two-server private information retrieval by distributed point functions (see `engine.dpf`): each node multiplies its
-expansion, which is a share of the token's one-hot vector, with the table, and then holds a share of the row. All this
-is over Z_2^32, which is wide enough for a row and takes a third of the time; the first opening lifts it to Z_2^64.
+Two-server private information retrieval by distributed point functions (see `dpf`; Boyle, Gilboa and Ishai, "Function
+Secret Sharing", Eurocrypt 2015, section 1): each node multiplies its expansion, which is a share of the token's one-hot
+vector, with the table, and then holds a share of the row. All this is over Z_2^32, which is wide enough for a row and
+takes a third of the time; the first opening lifts it to Z_2^64.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .engine import dpf
-from .engine.rows import Rows
+from . import dpf
+from .rows import Rows
 
 PER_LEAF = 4
 """Tokens under one leaf of the tree: a leaf's hash is 128 bits long."""
@@ -55,7 +56,10 @@ def keys(ids: list[int], vocab: int) -> tuple[Keys, Keys]:
 
 
 def look_up(party: int, keys: Keys, table: Rows) -> torch.Tensor:
-    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count; `table` is over `HALF`."""
+    """A share of the rows over Z_2^32: int64 [t, columns], of which the low 32 bits count; `table` is over `HALF`.
+
+    Boyle, Gilboa and Ishai 2015 (see above). Rounds: 0. Bytes: those of a node's `Keys`, from whoever knows the tokens.
+    """
     return table.weighted(one_hot(party, keys, table.rows)).long()
 
 
