@@ -12,10 +12,11 @@ from unfed.plugins import Role, UnfedError, serve
 from .backend import NODES
 from .engine.blank import blank
 from .engine.session import Deal, Dealing
+from .public import fixed
 from .scales import Format
 from .transformer import Cache, Transformer
 from .warm import warm
-from .weights import fixed, outline
+from .weights import outline
 
 Part = dict[str, Any]
 

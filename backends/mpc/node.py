@@ -18,10 +18,11 @@ from .calibrate import calibrate
 from .engine.blank import blank
 from .engine.embedding import Keys, fits
 from .engine.session import Computing, Draw, Exchange, Preparing
+from .public import fixed
 from .scales import Format
 from .transformer import Cache, Transformer
 from .warm import warm
-from .weights import Weights, fixed
+from .weights import Weights
 
 Part = tuple[bytes, memoryview, memoryview]
 

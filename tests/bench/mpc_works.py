@@ -13,10 +13,11 @@ import torch
 from unfed.backends.common.folded import Folded
 from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
 from unfed.backends.mpc.engine.session import Run
+from unfed.backends.mpc.public import fixed, packed
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import Linear, Public, Weights, fixed, packed
+from unfed.backends.mpc.weights import Linear, Public, Weights
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""

@@ -83,13 +83,13 @@ DECODE = Contest(
         Told("demo model, a decode token, online", "online", "crypten", 40),
         Told("demo model, a decode token, offline + online", "whole", "crypten", 10),
     ),
-    runs=3,
+    runs=5,
     notes={"peer": "the program of the backend mpc-crypten with its shared cache, which errs less than CrypTen's own"},
 )
 SECRET_DECODE = Contest(
     "decode",
     (Told("demo model, a decode token, offline + online, secret weights", "whole", "crypten"),),
-    runs=3,
+    runs=5,
     secret=True,
     notes={"weights": "ours are secret; the peer's are public, as in the rows above"},
 )

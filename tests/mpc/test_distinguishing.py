@@ -28,8 +28,8 @@ from unfed.backends.mpc.engine import dpf
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import keys, look_up
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.public import fixed
 from unfed.backends.mpc.transformer import Cache, Transformer
-from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel

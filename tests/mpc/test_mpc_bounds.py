@@ -18,9 +18,9 @@ from unfed.backends.common.folded import Folded, fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
 from unfed.backends.mpc.engine import ring
+from unfed.backends.mpc.public import fixed
 from unfed.backends.mpc.scales import UNCUT, Ranges
 from unfed.backends.mpc.transformer import COARSE, Cache, Transformer
-from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel, UnfedError

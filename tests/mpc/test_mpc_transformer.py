@@ -17,9 +17,9 @@ from unfed.backends.common.folded import fold
 from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import cost, ring
+from unfed.backends.mpc.public import fixed
 from unfed.backends.mpc.scales import Format
 from unfed.backends.mpc.transformer import Cache, Transformer
-from unfed.backends.mpc.weights import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel, UnfedError
