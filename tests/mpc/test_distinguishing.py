@@ -26,7 +26,7 @@ from unfed.backends.mpc.bounds import fit
 from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import dpf
 from unfed.backends.mpc.engine.blank import blank
-from unfed.backends.mpc.engine.embedding import keys, look_up
+from unfed.backends.mpc.engine.embedding import keys
 from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
 from unfed.backends.mpc.public import fixed
 from unfed.backends.mpc.transformer import Cache, Transformer
@@ -84,8 +84,8 @@ def sides(transformer: Transformer, ids: list[int], kind: type[Computing] = Comp
 
         preparing = Preparing(Draw(party, *parts[party]))
         transformer.step(preparing, blank(len(ids), HIDDEN), Cache(), 0)
-        embedded = look_up(party, sent[party], transformer.weights.table)
-        transformer.step(kind(party, preparing.made, exchange), embedded, Cache(), 0)
+        given = transformer.weights.embedding.given(party, sent[party])
+        transformer.step(kind(party, preparing.made, exchange), given, Cache(), 0)
         kinds = (b"".join(part.numpy().tobytes() for part in sent[party]), *parts[party], torch.cat(received).numpy())
         return np.concatenate([_some(np.frombuffer(each, np.uint8)) for each in kinds])
 
