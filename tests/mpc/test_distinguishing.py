@@ -37,7 +37,7 @@ from unfed.plugins import OpenedModel
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROMPTS = ([5, 100, 17], [311, 2, 250])
-VOCAB, HIDDEN, RUNS = 320, 32, 80
+VOCAB, HIDDEN, RUNS = 320, 32, 48
 """`RUNS` are of each prompt."""
 LOOKED_AT = 3000
 """Bytes of each kind that are looked at, spread over all there are."""
