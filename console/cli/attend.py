@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from ..results.record import Record
 from ..runner.request import Request
-from .interrupts import Interrupts
+from .interrupts import Interrupts, waking
 from .narrate import Narrator
 from .sessions import Attended, Closing
 
@@ -19,6 +19,11 @@ HURRIED = 2.0
 
 async def attend(session: Attended, request: Request, narrator: Narrator, interrupts: Interrupts) -> Record:
     """The record of the run; partial if a signal came, and none at all (the task is cancelled) if a second one did."""
+    with waking():
+        return await _attend(session, request, narrator, interrupts)
+
+
+async def _attend(session: Attended, request: Request, narrator: Narrator, interrupts: Interrupts) -> Record:
     interrupts.ask = soon(lambda: _ended_early(session, narrator))
     interrupts.insist = soon(this_task().cancel)
     narrator.begin(request)

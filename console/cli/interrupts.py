@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 Action = Callable[[], None]
@@ -46,3 +49,24 @@ class Interrupts:
         if action is None:
             raise KeyboardInterrupt
         action()
+
+
+@contextlib.contextmanager
+def waking() -> Iterator[None]:
+    """Have any signal wake the running loop, so that its handler runs at once.
+
+    Python runs handlers between two bytecodes of the main thread. A signal that another thread takes, or that comes
+    just before the loop goes to sleep, would else wait until something else wakes it.
+    """
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        loop.add_reader(ours, lambda: ours.recv(64))
+        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(ours)

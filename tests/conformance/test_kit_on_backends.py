@@ -42,7 +42,7 @@ VARIANTS = {
     "mpc-crypten, images": (MpcCrypten, {}, "digits/mlp", "open, as declared: compute-0 with compute-1: pixels."),
 }
 FAULTS = ("forgetting", "links", "cancel", "crash", "hang")
-LEFT_OUT = {  # for the sake of time: each takes seconds, and the variants above it are held to the same by the same code
+LEFT_OUT = {  # for the sake of time: those above them are held to the same, by the same code
     # Of the megabytes of a dealer's random bytes some stand, by chance, for four ids in a row: searched by hand.
     "mpc": ("canaries",),
     "mpc, secret weights": ("canaries", *FAULTS),  # their nodes fail as those above do
