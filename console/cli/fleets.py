@@ -19,7 +19,7 @@ from ..runner.session import Session
 from ..runner.supervisor import Supervisor
 from .attend import HURRIED, close_within, soon, this_task
 from .entry import INTERRUPTED, NO_FLEET, OK, tell
-from .interrupts import Interrupts
+from .interrupts import Interrupts, waking
 from .narrate import Narrator
 from .output import emit, print_json
 from .sessions import check_sets, fleets_folder, log_folder
@@ -61,7 +61,8 @@ def start(name: str, *, json: bool, audit: bool, **asked: Any) -> int:
                 print_json(supervisor.status())
 
         try:
-            await supervisor.serve(narrator, ready)
+            with waking():
+                await supervisor.serve(narrator, ready)
         except asyncio.CancelledError:
             await close_within(session, HURRIED)
 
