@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -17,6 +17,7 @@ from .bounds import fit
 from .calibrate import calibrate
 from .engine.blank import blank
 from .engine.embedding import Keys, fits
+from .engine.ring import SEED
 from .engine.session import Computing, Draw, Exchange, Preparing
 from .public import fixed
 from .scales import Format
@@ -158,11 +159,10 @@ def exchanging(channel: Channel, peer: str) -> Exchange:
 def _part(fields: dict[str, Any]) -> Part:
     """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
     seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
-    if not (isinstance(seed, bytes) and isinstance(common, torch.Tensor) and isinstance(own, torch.Tensor)):
+    if not (isinstance(seed, bytes) and len(seed) == SEED and _is_bytes(common) and _is_bytes(own)):
         raise UnfedError("the dealer sent what is no material", kind="protocol", party=DEALER)
-    return seed, _bytes(common), _bytes(own)
+    return seed, common.numpy().data, own.numpy().data
 
 
-def _bytes(part: torch.Tensor) -> memoryview:
-    data: memoryview = part.contiguous().view(torch.uint8).numpy().reshape(-1).data
-    return data
+def _is_bytes(part: Any) -> TypeGuard[torch.Tensor]:
+    return isinstance(part, torch.Tensor) and part.dtype is torch.uint8 and part.dim() == 1

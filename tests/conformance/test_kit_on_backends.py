@@ -46,9 +46,7 @@ LEFT_OUT = {  # for the sake of time: those above them are held to the same, by 
     # Of the megabytes of a dealer's random bytes some stand, by chance, for four ids in a row: searched by hand.
     "mpc": ("canaries",),
     "mpc, secret weights": ("canaries", *FAULTS),  # their nodes fail as those above do
-    "mpc-crypten": ("canaries", "concurrency", "forgetting", "links", "hang"),
-    "split, ends at nodes": ("links", "hang"),
-    "split, half precision": ("links", "hang"),
+    "mpc-crypten": ("canaries", "concurrency"),
     "mpc-crypten, images": FAULTS,
     "plain, images": FAULTS,
 }
