@@ -10,13 +10,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
-import torch
-from real_fleets import alive, ask, began, pid_of, running
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from real_fleets import alive, ask, began, pid_of, running, with_roles
+from reference import Reference
 from uniform import is_uniform
 
 from unfed.backends.mpc.backend import NODES, Mpc
@@ -34,9 +32,7 @@ PROMPTS = ("a large body of salt water", "someone who studies the stars", "the a
 
 def plan(**roles: str) -> Plan:
     """The backend's plan, with other roles for some parties."""
-    made = Mpc().plan({"model": read_card(DEMO)}, Mpc.Options())
-    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in made.parties)
-    return msgspec.structs.replace(made, parties=tuple(parties))
+    return with_roles(Mpc().plan({"model": read_card(DEMO)}, Mpc.Options()), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -47,25 +43,16 @@ async def fleet(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactor
 
 
 async def test_greedy_tokens_are_those_of_generate(fleet: Fleet) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
+    reference = Reference(DEMO)
     for prompt in PROMPTS:
-        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        wanted = model.generate(ids, max_new_tokens=64, do_sample=False)[0, ids.shape[1] :].tolist()
-        assert list((await ask(fleet, prompt)).answer.token_ids) == wanted
+        assert list((await ask(fleet, prompt)).answer.token_ids) == reference.greedy(prompt, 64)
 
 
 async def test_logits_are_close_and_offline_time_is_kept_apart(fleet: Fleet) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
     query = Query(id="close", prompt=PROMPTS[0], max_new_tokens=3, logits=True)
     events = [event async for event in fleet.ask(query, 60)]
     await fleet.settle(query.id)
-    ids = tokenizer(query.prompt, return_tensors="pt")["input_ids"]
-    for token in (event for event in events if isinstance(event, Token)):
-        assert token.logits is not None
-        with torch.inference_mode():
-            wanted = model(ids).logits[0, -1].numpy()
-        assert np.abs(np.frombuffer(token.logits, "<f4") - wanted).max() <= 0.01
-        ids = torch.cat([ids, torch.tensor([[token.id]])], 1)
+    assert Reference(DEMO).error(query.prompt, events) <= 0.01
     finished = events[-1]
     assert isinstance(finished, Finished) and finished.offline > 0
 

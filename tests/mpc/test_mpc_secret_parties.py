@@ -7,21 +7,19 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
 import random_models
-import torch
-from real_fleets import alive, ask, began, pid_of, running
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from real_fleets import alive, ask, began, pid_of, running, with_roles
+from reference import Reference
 from uniform import is_uniform
 
 from unfed.backends.mpc.backend import DEALER, NODES, OWNER, Mpc
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Entry, Finished, ModelCard, Plan, Query, Token, UnfedError
+from unfed.plugins import Entry, Finished, ModelCard, Plan, Query, UnfedError
 from unfed.plugins.view import View
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -31,9 +29,7 @@ PROMPTS = ("a large body of salt water", "someone who studies the stars", "the a
 
 
 def plan(card: ModelCard, **roles: str) -> Plan:
-    made = Mpc().plan({"model": card}, Mpc.Options(weights="secret"))
-    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in made.parties)
-    return msgspec.structs.replace(made, parties=tuple(parties)).check()
+    return with_roles(Mpc().plan({"model": card}, Mpc.Options(weights="secret")), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -44,25 +40,16 @@ async def fleet(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactor
 
 
 async def test_greedy_tokens_are_those_of_generate(fleet: Fleet) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
+    reference = Reference(DEMO)
     for prompt in PROMPTS:
-        ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        wanted = model.generate(ids, max_new_tokens=64, do_sample=False)[0, ids.shape[1] :].tolist()
-        assert list((await ask(fleet, prompt)).answer.token_ids) == wanted
+        assert list((await ask(fleet, prompt)).answer.token_ids) == reference.greedy(prompt, 64)
 
 
 async def test_logits_are_close(fleet: Fleet) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
     query = Query(id="close", prompt=PROMPTS[0], max_new_tokens=3, logits=True)
     events = [event async for event in fleet.ask(query, 60)]
     await fleet.settle(query.id)
-    ids = tokenizer(query.prompt, return_tensors="pt")["input_ids"]
-    for token in (event for event in events if isinstance(event, Token)):
-        assert token.logits is not None
-        with torch.inference_mode():
-            wanted = model(ids).logits[0, -1].numpy()
-        assert np.abs(np.frombuffer(token.logits, "<f4") - wanted).max() <= 0.01
-        ids = torch.cat([ids, torch.tensor([[token.id]])], 1)
+    assert Reference(DEMO).error(query.prompt, events) <= 0.01
     assert isinstance(events[-1], Finished)
 
 

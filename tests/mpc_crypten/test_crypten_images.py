@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
 import torch
 from crypten_machine import run
 from image_models import EVERY_KIND, SHAPE, random_image, save_classifier
-from real_fleets import running
+from real_fleets import running, with_roles
 from safetensors.torch import load_file
 
 from unfed.backends.common import classifier as plain
@@ -122,9 +121,7 @@ def models(family: str = "cnn") -> dict[str, Any]:
 
 
 def plan(family: str = "cnn", **roles: str) -> Plan:
-    made = MpcCrypten().plan(models(family), MpcCrypten.Options()).check()
-    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in made.parties)
-    return msgspec.structs.replace(made, parties=tuple(parties))
+    return with_roles(MpcCrypten().plan(models(family), MpcCrypten.Options()), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

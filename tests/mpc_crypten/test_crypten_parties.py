@@ -10,20 +10,18 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import pytest_asyncio
-import torch
-from real_fleets import alive, ask, log_of, pid_of, running
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from real_fleets import alive, ask, log_of, pid_of, running, with_roles
+from reference import Reference
 from uniform import is_uniform
 
 from unfed.backends.mpc_crypten.backend import DEALER, NODES, MpcCrypten
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Event, Failed, Failure, Finished, Phase, Plan, Query, Token
+from unfed.plugins import Event, Failed, Failure, Finished, Phase, Plan, Query
 from unfed.plugins.view import View
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -35,9 +33,7 @@ _numbers = itertools.count(1)
 
 def plan(**roles: str) -> Plan:
     """The backend's plan, with other roles for some parties."""
-    made = MpcCrypten().plan({"model": read_card(DEMO)}, MpcCrypten.Options()).check()
-    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in made.parties)
-    return msgspec.structs.replace(made, parties=tuple(parties))
+    return with_roles(MpcCrypten().plan({"model": read_card(DEMO)}, MpcCrypten.Options()), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -65,19 +61,11 @@ def failure(events: list[Event]) -> Failure:
 
 
 async def test_greedy_tokens_are_those_of_generate_and_logits_are_close(fleet: Fleet) -> None:
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(DEMO).eval(), AutoTokenizer.from_pretrained(DEMO)
+    reference = Reference(DEMO)
     for prompt in PROMPTS:
         events = await answer(fleet, prompt, 16, logits=True)
-        prompted = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        assert (
-            ids(events) == model.generate(prompted, max_new_tokens=16, do_sample=False)[0, prompted.shape[1] :].tolist()
-        )
-        for token in (event for event in events if isinstance(event, Token)):
-            assert token.logits is not None
-            with torch.inference_mode():
-                wanted = model(prompted).logits[0, -1].numpy()
-            assert np.abs(np.frombuffer(token.logits, "<f4") - wanted).max() <= 0.02
-            prompted = torch.cat([prompted, torch.tensor([[token.id]])], 1)
+        assert ids(events) == reference.greedy(prompt, 16)
+        assert reference.error(prompt, events) <= 0.02
     finished = events[-1]
     assert isinstance(finished, Finished) and finished.offline > 0
     offline = {event.name for event in events if isinstance(event, Phase) and event.kind == "offline"}

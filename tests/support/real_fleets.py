@@ -7,11 +7,12 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 import pytest_asyncio
@@ -23,6 +24,12 @@ from unfed.plugins import Answer, Event, Failed, Failure, Finished, Plan, Query
 
 SUPPORT = Path(__file__).parent
 _numbers = itertools.count(1)
+
+
+def with_roles(plan: Plan, roles: Mapping[str, str]) -> Plan:
+    """The plan with other roles for some parties, whose names stand with _ for -."""
+    parties = (msgspec.structs.replace(p, role=roles.get(p.name.replace("-", "_"), p.role)) for p in plan.parties)
+    return msgspec.structs.replace(plan, parties=tuple(parties)).check()
 
 
 def with_support(environment: dict[str, str] | os._Environ[str] = os.environ) -> str:
