@@ -79,13 +79,15 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True, tag="phase"):
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     """The answer is whole. Seconds are those of the client's clock.
 
-    `first_token` and `total` are online only: time in `offline` phases is taken out.
+    `first_token` and `total` are online only: time in `offline` phases is taken out. `ahead` is what was spent in such
+    phases on what the query adopted, before it was asked.
     """
 
     answer: Answer
     total: float
     first_token: float
     offline: float
+    ahead: float = 0.0
     phases: dict[str, float] = {}
 
 

@@ -119,6 +119,16 @@ class Context(Protocol):
         """Time a phase. `offline` time (waiting for correlated randomness included) is kept apart from online time."""
         ...
 
+    def ahead(self, id: str, /) -> AbstractContextManager[None]:
+        """Work for no query yet, at any party's: what it takes is kept under `id` (unique, such as a random one) as it
+        is under a query's, and is given to whichever query the client `adopt`s it for. Peers see it as `ctx.query`.
+        """
+        ...
+
+    def adopt(self, id: str, /) -> None:
+        """At the client: what was done ahead under `id` counts towards the current query, and is forgotten with it."""
+        ...
+
     def contribute(self, **amounts: float) -> None:
         """Add to what this party did for the current query, for reward schemes (`layer_tokens`, …)."""
         ...
@@ -141,7 +151,7 @@ class Role:
         """The fleet is going down."""
 
     async def forget(self, query: str) -> None:
-        """A query ended, however it ended: drop what was kept for it."""
+        """A query ended, however it ended: drop what was kept for it. Called for what it adopted, too."""
 
 
 class ClientRole(Role):
@@ -154,3 +164,10 @@ class ClientRole(Role):
             UnfedError: the query cannot be served (`kind="bad-input"` where the prompt is to blame).
         """
         raise NotImplementedError(f"{type(self).__name__} does not answer queries")
+
+    async def ahead(self) -> None:
+        """Do what can be done before anybody asks, under ids of `ctx.ahead`; and return, for runs wait for it.
+
+        Called once the fleet is up, and whenever no query is in flight any more; cancelled when the next one comes. An
+        error is logged and no query's: the next one finds out for itself.
+        """

@@ -33,6 +33,9 @@ class MpcOptions(AnyOptions):
     softmax: Literal["auto", "own", "maximum"] = "auto"
     """What is taken off attention scores: a token's own, which is quicker and fails where scores spread widely, or the
     largest. `auto` looks how they spread when the model writes texts of its own."""
+    pool: int = Field(default=1, ge=0, le=16)
+    """Sessions whose randomness is made while nobody asks, each for a prompt about as long as one of the last ones: up
+    to 384 MiB at each node. 0 makes it all while the query waits."""
     weights: Literal["public", "secret"] = "public"
     """Whether both nodes hold the model, or a further party, its owner, shares it between them so that neither learns
     the weights: three rounds more a layer and one a token, and more to send."""
@@ -53,8 +56,10 @@ class Mpc(Backend):
         assert isinstance(card, ModelCard) and isinstance(options, MpcOptions)
         family_of(card)
         context = {"context": min(options.context, card.context or options.context)}
+        asking = {**context, "pool": options.pool}
         calibrating = {**context, "softmax": options.softmax}
-        return _secret(context, calibrating) if options.weights == "secret" else _public(context, calibrating)
+        made = _secret if options.weights == "secret" else _public
+        return made(context, asking, calibrating)
 
 
 ROLES = "unfed.backends.mpc"
@@ -65,10 +70,10 @@ LINKS = (
 )
 
 
-def _public(context: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
+def _public(context: dict[str, Any], asking: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
     """Both nodes open the model."""
     parties = (
-        Party("client", f"{ROLES}.client:Client", opens={"model": ("config",)}, settings=context),
+        Party("client", f"{ROLES}.client:Client", opens={"model": ("config",)}, settings=asking),
         *(
             Party(name, f"{ROLES}.node:Node", opens={"model": ("all",)}, settings={"party": party, **calibrating})
             for party, name in enumerate(NODES)
@@ -79,11 +84,11 @@ def _public(context: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
     return Plan(parties=parties, links=LINKS, guarantee=guarantee)
 
 
-def _secret(context: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
+def _secret(context: dict[str, Any], asking: dict[str, Any], calibrating: dict[str, Any]) -> Plan:
     """The owner alone opens the model; it is linked to the nodes, which ask it for shares at start and never again."""
     config = {"model": ("config",)}
     parties = (
-        Party("client", f"{ROLES}.client:Client", opens=config, settings=context),
+        Party("client", f"{ROLES}.client:Client", opens=config, settings=asking),
         Party(OWNER, f"{ROLES}.owner:Owner", opens={"model": ("all",)}, settings=calibrating),
         *(
             Party(name, f"{ROLES}.secret:SecretNode", opens=config, settings={"party": party, **context})

@@ -17,6 +17,7 @@ from .backend import NODES
 from .engine.embedding import keys
 from .engine.ring import decode
 from .parts import parts
+from .pool import Pool, Session
 from .scales import Format
 
 
@@ -27,16 +28,21 @@ class Client(ClientRole):
         self._context: int = self.ctx.settings["context"]
         self._text = Text.of(msgspec.structs.replace(model.card, context=self._context))
         self._scales = Format.travelled(await self.ctx.call(NODES[0], "format")).scales
+        self._pool = Pool(self.ctx, model.card, self._context, self.ctx.settings["pool"])
         keys([0], model.card.vocab)  # compiles, or loads what was compiled
+
+    async def ahead(self) -> None:
+        await self._pool.fill()
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
         sampler = Sampler.of(query, self._generation, prompt, self._context)
         stream = self._text.stream()
+        session = self._pool.take(query.id, len(prompt), query.max_new_tokens)
         start = step = 0
-        for size in parts(self.ctx.model.card, len(prompt)):
-            logits = await self._step("prefill", step, prompt[start : start + size], start)
+        for size in [len(prompt)] if session.size else parts(self.ctx.model.card, len(prompt)):
+            logits = await self._step("prefill", session, step, prompt[start : start + size])
             start, step = start + size, step + 1
         while True:
             token = sampler.take(logits)
@@ -44,24 +50,23 @@ class Client(ClientRole):
             yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
             if sampler.stopped is not None:
                 break
-            logits = await self._step("decode", step, [token], start)
-            start, step = start + 1, step + 1
+            logits = await self._step("decode", session, step, [token])
+            step += 1
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
-    async def _step(self, phase: str, step: int, ids: list[int], start: int) -> torch.Tensor:
-        with self.ctx.phase("randomness", "offline"):
-            await self._both("prepare", step=step, start=start, tokens=len(ids))
+    async def _step(self, phase: str, session: Session, step: int, ids: list[int]) -> torch.Tensor:
+        await session.ready(step, len(ids))
         with self.ctx.phase(phase):
-            return await self._run(step, ids)
+            return await self._run(session, step, ids)
 
-    async def _run(self, step: int, ids: list[int]) -> torch.Tensor:
+    async def _run(self, session: Session, step: int, ids: list[int]) -> torch.Tensor:
         """Logits [vocab] float32 after `ids`.
 
         Raises:
             UnfedError: a number left the range that the protocol can compute in, so that the logits would be wrong.
         """
         vocab = self.ctx.model.card.vocab
-        sent = [{"step": step, **each._asdict()} for each in keys(ids, vocab)]
+        sent = [{"session": session.id, "step": step, **each._asdict()} for each in keys(ids, vocab)]
         replies = await asyncio.gather(
             *(self.ctx.call(node, "step", **fields) for node, fields in zip(NODES, sent, strict=True))
         )
@@ -77,6 +82,3 @@ class Client(ClientRole):
                 hint="set mpc.softmax=maximum, use another prompt, or backend plain or split",
             )
         return decode(first["logits"] + second["logits"], self._scales.logit).float()
-
-    async def _both(self, method: str, **fields: int) -> None:
-        await asyncio.gather(*(self.ctx.call(node, method, **fields) for node in NODES))

@@ -36,12 +36,15 @@ class Dealer(Role):
         self._sessions.pop(query, None)
 
     @serve
-    async def material(self, sender: str, *, step: int, start: int, tokens: int) -> Part:
-        """A node's part for `tokens` more tokens after `start` others: given once to each node, in order."""
+    async def material(self, sender: str, *, session: str, step: int, start: int, tokens: int) -> Part:
+        """A node's part for `tokens` more rows of a session after `start` others: given once to each node, in order."""
         self._nodes_only(sender)
-        session = self._sessions.setdefault(self.ctx.query, _Session(self._transformer, self._context))
-        async with session.lock:
-            return await session.part(NODES.index(sender), sender, (step, start, tokens))
+        if session == self.ctx.query:
+            self._sessions.setdefault(session, _Session(self._transformer, self._context))
+        if (known := self._sessions.get(session)) is None:
+            raise UnfedError(f"{sender} goes on with a session that never began", kind="protocol", party=sender)
+        async with known.lock:
+            return await known.part(NODES.index(sender), sender, (step, start, tokens))
 
     def _nodes_only(self, sender: str) -> None:
         if sender not in NODES:
@@ -54,7 +57,7 @@ class _Session:
         self._transformer = transformer
         self._context = context
         self._cache = Cache()
-        self._next = (0, 0)  # step, tokens before it
+        self._next = (0, 0)  # step, rows before it
         self._taken = [0, 0]
         self._waiting: dict[int, tuple[tuple[int, int, int], Part]] = {}
 

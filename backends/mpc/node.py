@@ -50,6 +50,7 @@ class Node(Role):
         return format, fixed(folded, format.scales)
 
     async def forget(self, query: str) -> None:
+        """A session bears the id of the query that it was prepared for, or of what was done ahead."""
         if (session := self._sessions.pop(query, None)) is not None:
             session.close()
 
@@ -59,37 +60,43 @@ class Node(Role):
         return list(self._format)
 
     @serve
-    async def prepare(self, sender: str, *, step: int, start: int, tokens: int) -> None:
-        """Fetch and expand the randomness of a step."""
+    async def prepare(self, sender: str, *, session: str, step: int, start: int, tokens: int) -> None:
+        """Fetch and expand the randomness of a session's next step, of so many rows after `start` others."""
         self._client_only(sender)
-        session = self._sessions.setdefault(self.ctx.query, _Session(self._party))
-        if step != session.prepared or start != session.ahead or tokens < 1:
+        if session == self.ctx.query:
+            self._sessions.setdefault(session, _Session(self._party))
+        known = self._sessions.get(session)
+        if known is None or step != known.prepared or start != known.ahead or tokens < 1:
             raise UnfedError(f"{sender} prepares step {step} at {start} out of turn", kind="protocol", party=sender)
-        session.prepared, session.ahead = step + 1, start + tokens
-        part = await self.ctx.call(DEALER, "material", step=step, start=start, tokens=tokens)
-        await asyncio.to_thread(session.prepare, self._transformer, start, tokens, _part(part))
+        known.prepared, known.ahead = step + 1, start + tokens
+        part = await self.ctx.call(DEALER, "material", session=session, step=step, start=start, tokens=tokens)
+        await asyncio.to_thread(known.prepare, self._transformer, start, tokens, _part(part))
 
     @serve
     async def step(
         self,
         sender: str,
         *,
+        session: str,
         step: int,
         root: torch.Tensor,
         seeds: torch.Tensor,
         bits: torch.Tensor,
         last: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Run tokens, given as keys, through the model: shares of the last logits and of how many guards fell."""
+        """Run tokens, given as keys, through the model: shares of the last logits and of how many guards fell.
+
+        A prompt may have fewer tokens than rows were prepared for it (see `Transformer.step`).
+        """
         self._client_only(sender)
-        session, given = self._sessions.get(self.ctx.query), Keys(root, seeds, bits, last)
-        vocab = self.ctx.model.card.vocab
-        if session is None or step != session.done or not session.ready:
+        known, given = self._sessions.get(session), Keys(root, seeds, bits, last)
+        if known is None or step != known.done or not known.ready:
             raise UnfedError(f"{sender} runs step {step}, which is not prepared", kind="protocol", party=sender)
-        if not fits(given, vocab) or len(root) != session.ready[0].tokens:
+        pad = known.ready[0].tokens - len(root)
+        if not fits(given, self.ctx.model.card.vocab) or not len(root) or pad < 0 or (pad and step):
             raise UnfedError(f"{sender} sent keys that do not fit what was prepared", kind="protocol", party=sender)
-        session.done += 1
-        logits, guard = await asyncio.to_thread(self._run, session, given)
+        known.done, known.pad = step + 1, known.pad if step else pad
+        logits, guard = await asyncio.to_thread(self._run, known, given)
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * len(root))
         return {"logits": logits, "guard": guard.reshape(1)}
 
@@ -112,17 +119,18 @@ class _Prepared:
 
 
 class _Session:
-    """One query at one node.
+    """One session at one node.
 
     Attributes:
-        prepared, ahead: steps and tokens that material was asked for.
+        prepared, ahead: steps and rows that material was asked for.
         done: steps that were run.
+        pad: rows before the first token's.
         ready: what was prepared and not yet run.
     """
 
     def __init__(self, party: int) -> None:
         self.channel: Channel | None = None
-        self.prepared = self.ahead = self.done = 0
+        self.prepared = self.ahead = self.done = self.pad = 0
         self.ready: deque[_Prepared] = deque()
         self._party = party
         self._masks, self._cache = Cache(), Cache()
@@ -137,7 +145,8 @@ class _Session:
         channel, step = self.channel, self.ready.popleft()
         assert channel is not None
         exchange = exchanging(channel, peer)
-        return transformer.step(Computing(self._party, step.made, exchange), given, self._cache, step.start)
+        computing = Computing(self._party, step.made, exchange)
+        return transformer.step(computing, given, self._cache, step.start, self.pad)
 
     def close(self) -> None:
         if self.channel is not None:

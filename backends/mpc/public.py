@@ -16,7 +16,7 @@ from .engine.rows import HALF, Rows
 from .engine.session import Run
 from .engine.wire import Wire
 from .scales import Scales
-from .weights import Layer, Linear, Public, Weights, assemble, balanced, encoded, matrices, rotate, side_by_side
+from .weights import Layer, Linear, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 
 
 def fixed(model: Folded, scales: Scales) -> Weights:
@@ -77,8 +77,10 @@ class PublicRows:
         assert self._table is not None, "there is nothing in an outline to look up"
         return look_up(party, keys, self._table)
 
-    def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
-        return given if self.positions is None else given + run.public(self.positions[start : start + given.shape[0]])
+    def __call__(self, run: Run, given: torch.Tensor, start: int, pad: int) -> torch.Tensor:
+        if self.positions is not None:
+            given = given + run.public(self.positions[start : start + given.shape[0]])
+        return padded(given, pad)
 
 
 def _turned(layer: folded.Layer, turn: Turn | None, scales: Scales) -> Callable[[int, int], Linear]:

@@ -87,14 +87,14 @@ class SecretDealer(Dealer):
         return seeds[NODES.index(sender)]
 
     @serve
-    async def material(self, sender: str, *, step: int, start: int, tokens: int) -> Part:
+    async def material(self, sender: str, *, session: str, step: int, start: int, tokens: int) -> Part:
         if self._masked is None:
             raise UnfedError(
                 "the masks of the weights went with the dealer before this one",
                 kind="unavailable",
                 hint="start the fleet anew",
             )
-        return await super().material(sender, step=step, start=start, tokens=tokens)
+        return await super().material(sender, session=session, step=step, start=start, tokens=tokens)
 
     def _mask(self, format: Format) -> tuple[bytes, bytes]:
         deal, model = Deal(), outline(self.ctx.model.card)

@@ -19,7 +19,7 @@ from .engine.ring import encode
 from .engine.session import Run
 from .engine.wire import Wire
 from .scales import Scales
-from .weights import Layer, Public, Weights, assemble, balanced, encoded, matrices, rotate, side_by_side
+from .weights import Layer, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 
 
 def whole(model: Folded, scales: Scales) -> list[Public]:
@@ -114,9 +114,11 @@ class SharedRows(NamedTuple):
     def given(self, party: int, keys: Keys) -> torch.Tensor:
         return one_hot(party, keys, self.extent).long()
 
-    def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor:
-        rows = Shared(self.table, None).of_share(run, given)
-        return rows if self.positions is None else rows + self.positions[start : start + given.shape[0]]
+    def __call__(self, run: Run, given: torch.Tensor, start: int, pad: int) -> torch.Tensor:
+        rows = Shared(self.table, None).of_share(run, padded(given, pad))
+        if self.positions is None:
+            return rows
+        return rows + padded(self.positions[start : start + given.shape[0]], pad)
 
 
 def held(run: Run, model: Folded, scales: Scales, shares: Sequence[Public]) -> Weights:

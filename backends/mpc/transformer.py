@@ -46,18 +46,25 @@ class Transformer:
         self.ranges, self.scales, self.reach = format
         self.tables = approximate(weights, format)
 
-    def step(self, run: Run, given: torch.Tensor, cache: Cache, start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run tokens, given as the embedding takes them [t, extent], that follow `start` others.
+    def step(
+        self, run: Run, given: torch.Tensor, cache: Cache, start: int, pad: int = 0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run tokens, given as the embedding takes them [t, extent], that follow `start` other rows.
+
+        The first `pad` rows of a session stand for no token: a step that begins with them makes them itself, as copies
+        of the first token's. Each sees itself alone and no token sees it, so they go through what the first token does
+        and change nothing. Only a run that computes has to know of them: what is made for it depends on rows.
 
         Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
         """
         weights, scales, guards = self.weights, self.scales, Guards()
         # Rows are shared over Z_2^32 at least: times 2^32 over Z_2^64, and cutting that off again is exact.
-        (opened,) = run.open(weights.embedding(run, given, start) << 32)
+        rows = weights.embedding(run, given, max(start - pad, 0), 0 if start else pad)
+        (opened,) = run.open(rows << 32)
         residual: Wire = run.apply(Truncate(32), opened)
         for number in range(len(weights.layers)):
             last = number == len(weights.layers) - 1
-            residual = self.layer(run, residual, number, cache, start, guards, last_only=last)
+            residual = self.layer(run, residual, number, cache, start, guards, pad, last_only=last)
         normed = self._norm(run, residual, -1, guards, scales.normed)
         return weights.head.of_wire(run, normed)[0], guards.total
 
@@ -69,13 +76,15 @@ class Transformer:
         cache: Cache,
         start: int,
         guards: Guards,
+        pad: int = 0,
         *,
         last_only: bool = False,
     ) -> Wire:
         """One layer on the residual stream [t, hidden]; `last_only` leaves the last token's row of what comes out."""
         layer, scales = self.weights.layers[number], self.scales
         normed = self._norm(run, residual, 2 * number, guards, scales.attending)
-        attended = self._attention(run, layer, number, normed, cache, start, guards)
+        seen = _seen(normed.shape[0], start, self.weights.heads // self.weights.groups, pad)
+        attended = self._attention(run, layer, number, normed, cache, start, guards, seen)
         residual = self._add(run, residual, attended, scales.attended + scales.out)
         normed = self._norm(run, residual, 2 * number + 1, guards, scales.normed)
         fed = self._feed(run, layer, normed)
@@ -102,7 +111,15 @@ class Transformer:
         return _cut(run, product, scales.residual + scales.root - scale)
 
     def _attention(
-        self, run: Run, layer: Layer, number: int, normed: Wire, cache: Cache, start: int, guards: Guards
+        self,
+        run: Run,
+        layer: Layer,
+        number: int,
+        normed: Wire,
+        cache: Cache,
+        start: int,
+        guards: Guards,
+        seen: torch.Tensor,
     ) -> torch.Tensor:
         """Shares of what attention adds, at scale attended + out. Six rounds, and more where scores spread widely."""
         weights, scales, tokens = self.weights, self.scales, normed.shape[0]
@@ -116,7 +133,6 @@ class Transformer:
         asked, new_keys, fine_values = run.open(queries, keys, values)
         coarse = run.share(run.apply(Truncate(scales.attending + scales.weight - scales.value), fine_values))
         known = cache.add(f"keys {number}", new_keys)
-        seen = _causal(tokens, start, heads // groups)
         scores = run.apply(MatMul(), asked, known.map(_turned))
         shifted, new_values = run.open(self._shifted(run, scores, seen, start), coarse)
         known_values = cache.add(f"values {number}", new_values)
@@ -225,7 +241,9 @@ def _turned(each: torch.Tensor) -> torch.Tensor:
     return each.transpose(-1, -2)
 
 
-def _causal(tokens: int, start: int, heads: int) -> torch.Tensor:
-    """1 where a token may see another, as [heads · tokens, start + tokens]."""
+def _seen(tokens: int, start: int, heads: int, pad: int) -> torch.Tensor:
+    """1 where a row may see another, as [heads · tokens, start + tokens]; of the first `pad` each sees but itself."""
     places = torch.arange(start + tokens)
-    return (places[None] <= torch.arange(start, start + tokens)[:, None]).long().repeat(heads, 1)
+    rows = places[start:, None]
+    allowed = (places <= rows) & ((places >= pad) | (places == rows))
+    return allowed.long().repeat(heads, 1)

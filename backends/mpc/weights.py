@@ -48,7 +48,9 @@ class Embedding(Protocol):
 
     def given(self, party: int, keys: Keys) -> torch.Tensor: ...
 
-    def __call__(self, run: Run, given: torch.Tensor, start: int) -> torch.Tensor: ...
+    def __call__(self, run: Run, given: torch.Tensor, start: int, pad: int) -> torch.Tensor:
+        """Rows [pad + t, hidden] of t tokens whose places begin at `start`, after `pad` copies of the first row."""
+        ...
 
 
 class Layer(NamedTuple):
@@ -150,6 +152,11 @@ def balanced(layer: folded.Layer) -> list[folded.Linear]:
         folded.Linear(each.weight * (both / size), None if each.bias is None else each.bias * (both / size))
         for each, size in zip(parts, sizes, strict=True)
     ]
+
+
+def padded(rows: torch.Tensor, pad: int) -> torch.Tensor:
+    """Rows [t, n], after `pad` copies of the first: what is local to a node takes no message."""
+    return torch.cat([rows[:1].expand(pad, -1), rows]) if pad else rows
 
 
 def rotate(heads: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,8 @@ from ..results.record import Record, Result
 from .terminal import clean, columns, cut, seconds, size, table
 
 NONE = "–"
+AHEAD = 7
+"""The summary's column that few runs have anything in."""
 
 
 def report(record: Record, *, width: int | None = None) -> str:
@@ -65,7 +67,7 @@ def _line(result: Result) -> str:
 def _summary(record: Record) -> str:
     head = [
         "variant", "answered", "right", "agree", "mean KL", "logit err",
-        "setup", "offline", "first token", "total", "tok/s", "traffic", "rounds", "",
+        "setup", "ahead", "offline", "first token", "total", "tok/s", "traffic", "rounds", "",
     ]  # fmt: skip
     rows = []
     for variant, results in _variants(record):
@@ -82,7 +84,7 @@ def _summary(record: Record) -> str:
                 _mean([each.mean_kl for each in fidelity], "{:.2g}"),
                 _largest([each.max_logit_error for each in fidelity]),
                 seconds(results[0].seconds.setup) if any(result.seconds.setup for result in results) else NONE,
-                *(_median(ok, what) for what in ("offline", "first_token", "total")),
+                *(_median(ok, what) for what in ("ahead", "offline", "first_token", "total")),
                 f"{median(rates):.1f}" if rates else NONE,
                 size(median(result.traffic.bytes for result in ok)) if ok else NONE,
                 f"{median(result.traffic.rounds for result in ok):g}" if ok else NONE,
@@ -90,7 +92,13 @@ def _summary(record: Record) -> str:
             ]
         )
     note = "Medians per answer; agreement and KL are means and the logit error the largest, against plain."
-    return f"{table(head, rows, right=range(1, 13))}\n{note}\nTraffic is counted on the wire without TLS overhead."
+    if not any(result.seconds.ahead for result in record.results):
+        for row in (head, *rows):
+            del row[AHEAD]
+    else:
+        note += " Ahead is time spent before the query was asked."
+    right = range(1, len(head) - 1)
+    return f"{table(head, rows, right=right)}\n{note}\nTraffic is counted on the wire without TLS overhead."
 
 
 def _rewards(record: Record) -> str:

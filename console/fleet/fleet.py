@@ -25,8 +25,9 @@ from unfed.plugins import (
 from unfed.plugins.backend import Models
 from unfed.plugins.errors import Kind
 
-from ..party.control import Ask, Cancel, Happened, Report, Trouble
+from ..party.control import Adopted, Ahead, Ask, Cancel, Happened, Order, Report, Trouble
 from ..party.ended import Ended
+from .advance import REST_WITHIN, Advance
 from .crew import GRACE, Crew
 from .member import Member
 from .questions import Question, Verdict
@@ -86,6 +87,7 @@ class Fleet:
         self._members = self._crew.members
         self._asked: dict[str, Question] = {}
         self._used = Ended()
+        self._advance = Advance(self._tell_all)
         self._watch: asyncio.Task[None] | None = None
         self._up = False
         self._repairs = Repairs()
@@ -179,9 +181,13 @@ class Fleet:
 
     async def settle(self, query: str) -> Settlement:
         """Collect what every party has to report on a query that is over, and have it forgotten."""
-        members = dict(self._members)
-        reports = await asyncio.gather(*(member.settle(query, SETTLE_WITHIN) for member in members.values()))
-        return add_up(members, dict(zip(members, reports, strict=True)))
+        members, adopted = dict(self._members), self._advance.settle(query)
+        reports = await asyncio.gather(*(member.settle(query, adopted, SETTLE_WITHIN) for member in members.values()))
+        return add_up(members, dict(zip(members, reports, strict=True)), adopted)
+
+    async def rested(self, within: float = REST_WITHIN) -> bool:
+        """Wait until nothing is done ahead of queries, which would disturb what is measured; whether that is so."""
+        return await self._advance.rested(within)
 
     def unfit(self) -> Failure | None:
         """A party that is not there to answer; None while those that are not are being replaced."""
@@ -224,12 +230,19 @@ class Fleet:
         if isinstance(report, Happened):
             if (question := self._asked.get(report.query)) is not None and _may_say(member, report.event):
                 question.events.put_nowait(report.event)
+        elif isinstance(report, Ahead | Adopted):
+            if member.state.trusted:
+                self._advance.heard(report)
         elif isinstance(report, Trouble):
             for query, question in self._asked.items():
                 if question.put and report.query in ("", query):
                     question.events.put_nowait(Failed(error=report.failure))
         else:
             self._changed(msgspec.structs.replace(member.state))
+
+    def _tell_all(self, order: Order) -> None:
+        for member in self._members.values():
+            member.tell(order)
 
     def _fail_all(self, failure: Failure) -> None:
         for question in self._asked.values():
@@ -238,6 +251,8 @@ class Fleet:
 
     def _ended(self, member: Member, failure: Failure) -> None:
         """A process is gone: whoever is asking is told who, at once."""
+        if member.state.trusted:
+            self._advance.gone()
         if member.leaving:
             return
         was = member.state.health

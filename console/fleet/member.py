@@ -91,12 +91,12 @@ class Member:
     def begin(self) -> None:
         self.tell(Begin(self.spec))
 
-    async def settle(self, query: str, patience: float) -> Settled | None:
+    async def settle(self, query: str, adopted: tuple[str, ...], patience: float) -> Settled | None:
         """The party's report on a query that is over; None if it does not answer in time."""
         if self.state.health != "ready" or self.end is not None:
             return None
         future = self.settled.setdefault(query, asyncio.get_running_loop().create_future())
-        self.tell(control.Settle(query))
+        self.tell(control.Settle(query, adopted))
         try:
             async with asyncio.timeout(patience):
                 return await future

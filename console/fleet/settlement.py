@@ -16,16 +16,20 @@ from .member import Member
 class Settlement(msgspec.Struct, kw_only=True):
     """Trace, contributions of the nodes, and their views so far (with entries and bytes of this query).
 
-    `silent` names the parties that did not report: what they sent and did is missing.
+    `adopted` are ids of what was done ahead for the query, which is in all of these; `silent` names the parties that
+    did not report: what they sent and did is missing.
     """
 
     trace: Trace
     contributions: list[Contribution]
     views: list[tuple[View, int, int]]
+    adopted: tuple[str, ...]
     silent: list[str]
 
 
-def add_up(members: Mapping[str, Member], reports: Mapping[str, Settled | None]) -> Settlement:
+def add_up(
+    members: Mapping[str, Member], reports: Mapping[str, Settled | None], adopted: tuple[str, ...]
+) -> Settlement:
     """One settlement of the members' reports."""
     links: list[LinkCount] = []
     contributions: list[Contribution] = []
@@ -44,5 +48,9 @@ def add_up(members: Mapping[str, Member], reports: Mapping[str, Settled | None])
         if not member.state.trusted:
             contributions.append(report.contribution if report else Contribution(party=name))
     return Settlement(
-        trace=Trace(links=tuple(links), rounds=rounds), contributions=contributions, views=views, silent=silent
+        trace=Trace(links=tuple(links), rounds=rounds),
+        contributions=contributions,
+        views=views,
+        adopted=adopted,
+        silent=silent,
     )

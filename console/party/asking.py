@@ -76,6 +76,7 @@ async def answer(
             total=total,
             first_token=total if first is None else first,
             offline=phases.offline(),
+            ahead=ctx.adopted[query.id],
             phases=dict(phases.seconds),
         )
     except asyncio.CancelledError:

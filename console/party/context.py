@@ -19,12 +19,13 @@ from .tape import Tape
 from .wire import Wire, current_query
 
 Emit = Callable[[str, Phase], None]
+Adopt = Callable[[str, str], None]
 
 
 class PartyContext:
     """One per party, shared by all its queries; the current query is the task's own."""
 
-    def __init__(self, spec: PartySpec, wire: Wire, door: Door, tape: Tape | None, emit: Emit) -> None:
+    def __init__(self, spec: PartySpec, wire: Wire, door: Door, tape: Tape | None, emit: Emit, adopt: Adopt) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
         self.models: Mapping[str, Model] = {
@@ -32,12 +33,15 @@ class PartyContext:
         }
         self.peers: tuple[str, ...] = ()
         self.phases: defaultdict[str, Phases] = defaultdict(Phases)
+        self.adopted: defaultdict[str, float] = defaultdict(float)
+        """Offline seconds of what a query adopted."""
         self._contributed: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._private = spec.private_ids
         self._wire = wire
         self._door = door
         self._tape = tape
         self._emit = emit
+        self._adopt = adopt
 
     @property
     def model(self) -> Model:
@@ -72,6 +76,19 @@ class PartyContext:
         finally:
             self._emit(query, Phase(name=name, kind=kind, seconds=time.perf_counter() - began, party=self.name))
 
+    @contextmanager
+    def ahead(self, id: str, /) -> Iterator[None]:
+        token = current_query.set(id)
+        try:
+            yield
+        finally:
+            current_query.reset(token)
+
+    def adopt(self, id: str, /) -> None:
+        query = current_query.get()
+        self.adopted[query] += self.phases[id].offline()
+        self._adopt(query, id)
+
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]
         for name, amount in amounts.items():
@@ -81,14 +98,15 @@ class PartyContext:
         if self._tape is not None:
             self._tape.held(name, current_query.get(), fields)
 
-    def settle(self, query: str) -> Contribution:
-        """What was contributed to `query`; all that was kept for it is dropped.
+    def settle(self, *ids: str) -> Contribution:
+        """What was contributed to a query and to what it adopted; all that was kept for these ids is dropped.
 
         With private ids, what was done without knowing for which query counts towards the one settled next.
         """
         amounts: dict[str, float] = {}
-        for each in {query, ""} if self._private else {query}:
+        for each in (*ids, "") if self._private else ids:
             self.phases.pop(each, None)
+            self.adopted.pop(each, None)
             for name, amount in self._contributed.pop(each, {}).items():
                 amounts[name] = amounts.get(name, 0.0) + amount
         return Contribution(party=self.name, amounts=amounts)

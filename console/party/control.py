@@ -50,9 +50,10 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
 
 
 class Settle(msgspec.Struct, frozen=True, tag="settle"):
-    """The query is over: report on it and forget it."""
+    """The query is over: report on it and what it adopted, and forget both."""
 
     query: str
+    adopted: tuple[str, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -98,6 +99,19 @@ class Happened(msgspec.Struct, frozen=True, tag="happened"):
     event: Event
 
 
+class Ahead(msgspec.Struct, frozen=True, tag="ahead"):
+    """Whether the client is at work ahead of queries."""
+
+    busy: bool
+
+
+class Adopted(msgspec.Struct, frozen=True, tag="adopted"):
+    """What was done ahead under an id counts towards a query."""
+
+    query: str
+    id: str
+
+
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
     """A handler failed, or a peer broke the protocol; the query, where it is known, cannot be answered."""
 
@@ -126,7 +140,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     messages_out: int
 
 
-Report = Hello | Pinned | Ready | Broken | Happened | Trouble | Settled | Beat
+Report = Hello | Pinned | Ready | Broken | Happened | Ahead | Adopted | Trouble | Settled | Beat
 
 MAX_MESSAGE = 64 << 20
 BEAT = 0.5

@@ -18,6 +18,7 @@ from . import asking
 from .connection import Connection
 from .context import PartyContext
 from .control import (
+    Adopted,
     Ask,
     Broken,
     Cancel,
@@ -42,6 +43,7 @@ from .handlers import Handler, load_role, served
 from .identity import Identity
 from .link import ControlLink
 from .meter import Meter
+from .spare import SpareTime
 from .tape import Tape
 from .wire import Wire, current_query
 
@@ -74,8 +76,9 @@ class Host:
             identity, meter, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
         )
         self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
-        self._ctx = PartyContext(spec, self._wire, self._door, self._tape, self._phase)
+        self._ctx = PartyContext(spec, self._wire, self._door, self._tape, self._phase, self._adopt)
         self._explain = partial(explain, spec.name)
+        self._spare = SpareTime(link.send, self._explain)
         self._role: Role | None = None
         self._handlers: dict[str, Handler] = {}
         self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
@@ -117,12 +120,13 @@ class Host:
         elif isinstance(order, Meet):
             self._spawn("", self._meet())
         elif isinstance(order, Ask):
+            self._spare.over(order.query.id)
             self._spawn(order.query.id, self._answer(order))
         elif isinstance(order, Cancel):
             for task in list(self._tasks.get(order.query, ())):
                 task.cancel()
         elif isinstance(order, Settle):
-            self._spawn("", self._settle(order.query))
+            self._spawn("", self._settle(order.query, order.adopted))
         elif isinstance(order, Stop):
             self._spawn("", self._stop())
 
@@ -148,6 +152,7 @@ class Host:
         await role.start()
         self._meter.settle("")
         self._role = role
+        self._spare.begins(role)
         early, self._early = self._early, []
         for connection, frame in early:
             try:
@@ -165,29 +170,36 @@ class Host:
         emit = lambda event: self._link.send(Happened(query.id, event))  # noqa: E731
         await asking.answer(self._role, self._ctx, query, emit, self._explain)
 
-    async def _settle(self, query: str) -> None:
-        self._ended.add(query)  # what is still on its way for it is dropped
-        if tasks := self._tasks.pop(query, set()):
+    async def _settle(self, query: str, adopted: tuple[str, ...]) -> None:
+        ids = (query, *adopted)
+        for each in ids:
+            await self._end(each)
+        entries, size = self._tape.settle(*ids) if self._tape is not None else (0, 0)
+        report = Settled(
+            query=query,
+            trace=self._meter.settle(*ids),
+            contribution=self._ctx.settle(*ids),
+            entries=entries,
+            tape_bytes=size,
+        )
+        if self._role is not None:
+            self._spare.begins(self._role, query)
+        self._link.send(report)
+
+    async def _end(self, id: str) -> None:
+        """A query, or what one adopted, is over."""
+        self._ended.add(id)  # what is still on its way for it is dropped
+        if tasks := self._tasks.pop(id, set()):
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_TO_END)
         if self._role is not None:
             try:
-                await self._role.forget(query)
+                await self._role.forget(id)
             except Exception as error:
                 self._explain(error, "the role could not forget a query")
-        self._wire.settle(query)
-        self._door.settle(query)
-        entries, size = self._tape.settle(query) if self._tape is not None else (0, 0)
-        self._link.send(
-            Settled(
-                query=query,
-                trace=self._meter.settle(query),
-                contribution=self._ctx.settle(query),
-                entries=entries,
-                tape_bytes=size,
-            )
-        )
+        self._wire.settle(id)
+        self._door.settle(id)
 
     async def _stop(self) -> None:
         if self._role is not None:
@@ -235,6 +247,9 @@ class Host:
     def _phase(self, query: str, phase: Phase) -> None:
         if query and (self._spec.name == "client" or phase.kind != "setup"):
             self._link.send(Happened(query, phase))
+
+    def _adopt(self, query: str, id: str) -> None:
+        self._link.send(Adopted(query, id))
 
     def _spawn(self, query: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of `query`, so that it can be cancelled with it."""

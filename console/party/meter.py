@@ -52,13 +52,19 @@ class Meter:
             if depth > self._depth.get(bucket, 0) and query not in self._ended:
                 self._depth[bucket] = min(depth, MAX_COUNT - 1)  # so that the next one can be sent
 
-    def settle(self, query: str) -> Trace:
-        """What this party sent for `query`, which is forgotten with it."""
-        bucket = "" if self._private else query
+    def settle(self, query: str, *adopted: str) -> Trace:
+        """What this party sent for `query`, and what it adopted, which is forgotten; rounds are the query's own."""
+        buckets = [""] if self._private else [query, *adopted]
+        sums: dict[str, list[int]] = {}
         with self._lock:
-            sums, rounds = self._sent.pop(bucket, {}), self._depth.pop(bucket, 0)
+            depths = [self._depth.pop(bucket, 0) for bucket in buckets]
+            for bucket in buckets:
+                for peer, (messages, size) in self._sent.pop(bucket, {}).items():
+                    known = sums.setdefault(peer, [0, 0])
+                    known[0] += messages
+                    known[1] += size
         links = tuple(
             LinkCount(source=self.name, target=peer, messages=messages, bytes=size)
             for peer, (messages, size) in sums.items()
         )
-        return Trace(links=links, rounds=rounds)
+        return Trace(links=links, rounds=depths[0])

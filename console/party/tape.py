@@ -73,10 +73,10 @@ class Tape:
             size += sum(len(array.data) for array in entry.arrays.values()) + len(entry.frame)
             self._counts[entry.query] = entries + 1, size
 
-    def settle(self, query: str) -> tuple[int, int]:
-        """How many entries and bytes the view of a query that is over holds."""
+    def settle(self, *ids: str) -> tuple[int, int]:
+        """How many entries and bytes the view of a query that is over holds, with those of what it adopted."""
         with self._lock:
-            counts = [self._counts.pop(each, (0, 0)) for each in ({query, ""} if self._private else {query})]
+            counts = [self._counts.pop(each, (0, 0)) for each in (*ids, "") if each or self._private]
         return sum(entries for entries, _ in counts), sum(size for _, size in counts)
 
 

@@ -75,7 +75,8 @@ class AnswerInfo(Part):
 
 
 class Seconds(Part):
-    """`setup` is the fleet's start; `first_token`, `total` and `per_token` are online only."""
+    """`setup` is the fleet's start; `first_token`, `total` and `per_token` are online only; `ahead` is offline time
+    that was spent for the query before it was asked."""
 
     setup: float = 0.0
     offline: float = 0.0
@@ -83,6 +84,7 @@ class Seconds(Part):
     total: float = 0.0
     per_token: float = 0.0
     phases: dict[str, float] = {}
+    ahead: float = 0.0
 
 
 class Traffic(Part):
@@ -118,13 +120,15 @@ class RewardSplit(Part):
 
 
 class ViewInfo(Part):
-    """Where a party's recorded View lies (with `--audit`), and how much of this query (by its id there) it holds."""
+    """Where a party's recorded View lies (with `--audit`), and how much of this query (by its id there, and by those of
+    what it `adopted`) it holds."""
 
     party: str
     path: str
     query: str
     entries: int
     bytes: int
+    adopted: list[str] = []
 
 
 class AuditEntry(Part):

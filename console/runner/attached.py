@@ -8,7 +8,6 @@ from pathlib import Path
 from unfed.plugins import UnfedError
 
 from ..results.record import Record, Result
-from .conduct import blank
 from .notices import ResultReady, RunBegan, RunEnded, Watcher
 from .orders import (
     CancelOrder,
@@ -24,6 +23,7 @@ from .orders import (
     socket_path,
     unpacked,
 )
+from .outcome import blank
 from .request import Request
 
 PATIENCE = 15.0

@@ -9,28 +9,16 @@ from collections.abc import Coroutine, Iterable, Mapping
 
 import msgspec
 
-from unfed.plugins import Failure, Phase, Query, Token, UnfedError, cards_of, misfit
+from unfed.plugins import Failure, Query, Token, UnfedError, cards_of, misfit
 from unfed.plugins.host import PluginHost
-from unfed.plugins.query import Failed, Finished, Metric
 
 from ..fleet.fleet import Fleet
-from ..fleet.settlement import Settlement
 from ..fleet.state import PartyState
-from ..results.record import (
-    AnswerInfo,
-    AuditEntry,
-    Fidelity,
-    PartyInfo,
-    Prompt,
-    Record,
-    Result,
-    Seconds,
-    Traffic,
-    ViewInfo,
-)
+from ..results.record import Fidelity, Prompt, Record, Result
 from . import score
 from .describe import describe
 from .notices import Answering, ResultReady, RunBegan, RunEnded, Watcher
+from .outcome import blank, heard, party_info, settled
 from .request import Request
 from .variants import Variant
 
@@ -80,10 +68,12 @@ class Run:
 
         async def bounded(variant: Variant, prompt: Prompt) -> None:
             async with slots:
+                await self._quiet(fleets.values())
                 await one(variant, prompt)
 
         if request.race:
             for prompt in request.prompts:
+                await self._quiet(fleets.values())
                 await _together(one(variant, prompt) for variant in variants)
         else:
             await _together(bounded(variant, prompt) for prompt in request.prompts for variant in variants)
@@ -116,6 +106,18 @@ class Run:
             fleet.cancel(query)
         if not flights:
             self._skip.add(variant)
+
+    async def _quiet(self, fleets: Iterable[Fleet]) -> None:
+        """What fleets do ahead of their next query must not disturb this one."""
+        waiting = (
+            asyncio.gather(*(fleet.rested() for fleet in fleets)),
+            asyncio.ensure_future(self.interrupted.wait()),
+        )
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
 
     def _unasked(self, variant: Variant, prompt: Prompt, failed: Mapping[str, UnfedError]) -> Failure | None:
         """Why a prompt is not asked of a variant; None where it is."""
@@ -151,41 +153,11 @@ class Run:
             async for event in fleet.ask(query, request.timeout):
                 shown = msgspec.structs.replace(event, logits=None) if isinstance(event, Token) else event
                 self._watch(Answering(variant.id, prompt.id, shown))
-                if isinstance(event, Token):
-                    tokens.append(event)
-                elif isinstance(event, Phase) and event.seconds is not None and event.party != "client":
-                    name = f"{event.party}:{event.name}"
-                    result.seconds.phases[name] = result.seconds.phases.get(name, 0.0) + event.seconds
-                elif isinstance(event, Metric):
-                    result.metrics[event.name] = event.value
-                elif isinstance(event, Finished):
-                    _answered(result, event)
-                    if image is not None and result.answer is not None:
-                        result.answer.scores = score.scores(tokens)
-                elif isinstance(event, Failed):
-                    result.status = "cancelled" if event.error.kind == "cancelled" else "failed"
-                    result.error = event.error
+                heard(result, query, tokens, event)
         finally:
             self._in_flight[variant.id].discard(flight)
-        self._settled(result, query.id, await fleet.settle(query.id))
+        settled(result, query, await fleet.settle(query.id), self._schemes, self._request.audit is not None)
         await self._close(variant, prompt, result, tokens if result.status == "ok" else None)
-
-    def _settled(self, result: Result, query: str, settlement: Settlement) -> None:
-        trace = settlement.trace
-        result.traffic = Traffic(
-            messages=trace.messages, bytes=trace.bytes, rounds=trace.rounds, links=list(trace.links)
-        )
-        nodes = [each.party for each in settlement.contributions]
-        result.rewards = score.rewards(self._schemes, nodes, settlement.contributions)
-        result.views = [
-            ViewInfo(party=view.party, path=str(view.path), query=query, entries=entries, bytes=size)
-            for view, entries, size in settlement.views
-        ]
-        if self._request.audit:
-            result.audit = [
-                AuditEntry(party=name, reason="no attack available: none is installed for this backend")
-                for name in nodes
-            ]
 
     async def _close(self, variant: Variant, prompt: Prompt, result: Result, tokens: list[Token] | None) -> None:
         """Score a result against the reference, waiting for that where it is still under way, and publish it."""
@@ -209,44 +181,7 @@ class Run:
                 self._tokens[each.id, prompt.id] = None  # logits are large and have served
 
 
-def blank(variant: Variant, prompt: Prompt, error: Failure | None = None) -> Result:
-    """A result before anything came, or one that `error` is all of."""
-    return Result(
-        backend=variant.backend.name,
-        variant=variant.id,
-        prompt_id=prompt.id,
-        options=variant.settings,
-        status="ok" if error is None else "cancelled" if error.kind == "cancelled" else "failed",
-        error=error,
-        seconds=Seconds(),
-    )
-
-
 async def _together(work: Iterable[Coroutine[None, None, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for each in work:
             group.create_task(each)
-
-
-def _answered(result: Result, event: Finished) -> None:
-    answer, seconds = event.answer, result.seconds
-    result.answer = AnswerInfo(text=answer.text, token_ids=list(answer.token_ids), stopped=answer.stopped)
-    seconds.total, seconds.first_token, seconds.offline = event.total, event.first_token, event.offline
-    if len(answer.token_ids) > 1:  # a single token has no second one to wait for
-        seconds.per_token = (event.total - event.first_token) / (len(answer.token_ids) - 1)
-    seconds.phases |= event.phases
-
-
-def party_info(state: PartyState) -> PartyInfo:
-    return PartyInfo(
-        backend=state.backend,
-        variant=state.variant,
-        name=state.name,
-        pid=state.pid,
-        trusted=state.trusted,
-        rss_bytes=state.rss_bytes,
-        cpu_seconds=state.cpu_seconds,
-        pss_bytes=state.pss_bytes,
-        role=state.role,
-        restarts=state.restarts,
-    )

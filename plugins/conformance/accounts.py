@@ -93,11 +93,12 @@ async def traffic(rig: Rig) -> str:
     made = await rig.ask(fleet)
     if made.settlement is None or made.finished is None:
         raise Complaint(f"a query is not answered: {made.failure}")
+    counted = {made.query.id, *made.settlement.adopted}
     views = {
         view.party: [
             seen
-            for seen in entries_after(view, start[view.party])
-            if rig.plan.private_ids or seen.entry.query == made.query.id
+            for seen in entries_after(view, start[view.party] if rig.plan.private_ids else 0)
+            if rig.plan.private_ids or seen.entry.query in counted
         ]
         for view, _, _ in made.settlement.views
     }

@@ -150,12 +150,13 @@ def _by_chance(plan: Plan) -> str:
 
 async def forgetting(rig: Rig) -> str:
     """What parties keep does not grow with the number of ended queries."""
+    last = rig.prompt()  # before both: what is kept of the last query alone may depend on how long it was
     async with Probes(rig) as probes:
-        for _ in range(2):
-            await _expect_answer(rig, probes)
+        for prompt in (rig.prompt(), last):
+            await _expect_answer(rig, probes, prompt)
         before = await probes.weigh()
-        for _ in range(REPEATS):
-            await _expect_answer(rig, probes)
+        for prompt in (*(rig.prompt() for _ in range(REPEATS)), last):
+            await _expect_answer(rig, probes, prompt)
         after = await probes.weigh()
     complain(
         f"{name}: {fault}; drop it in `forget(query)`, which is called when a query has ended"
@@ -165,8 +166,8 @@ async def forgetting(rig: Rig) -> str:
     return f"nothing left of {REPEATS} queries in {len(before)} parties"
 
 
-async def _expect_answer(rig: Rig, probes: Probes) -> None:
-    made = await rig.ask(probes.fleet, rig.query(tokens=SHORT))
+async def _expect_answer(rig: Rig, probes: Probes, prompt: Asked) -> None:
+    made = await rig.ask(probes.fleet, rig.query(prompt, SHORT))
     if made.failure is not None:
         raise Complaint(f"a query is not answered: {made.failure}")
 

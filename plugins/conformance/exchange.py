@@ -70,13 +70,14 @@ async def exchange(
     during: Callable[[Event], None] | None = None,
     settle: bool = True,
 ) -> Exchange:
-    """Ask `query` and listen to the end.
+    """Ask `query`, once nothing is done ahead of it any more, and listen to the end.
 
     Args:
         during: called with every event as it comes.
         settle: have the parties report on it and forget it.
     """
     made = Exchange(query)
+    await fleet.rested()
     began = time.monotonic()
     async for event in fleet.ask(query, timeout):
         made.events.append((time.monotonic() - began, event))

@@ -158,7 +158,11 @@ async def _next_knows(rig: Rig, fleet: Fleet, name: str, did: str, within: float
 
 
 async def _quiet(fleet: Fleet) -> bool:
-    """Whether parties stop sending: two looks, further apart than heartbeats, see the same counts."""
+    """Whether parties stop sending: two looks, further apart than heartbeats, see the same counts.
+
+    What is done ahead of the next query ends too.
+    """
+    await fleet.rested()
     deadline = time.monotonic() + 4 * CANCELLED_WITHIN
     counts = None
     while time.monotonic() < deadline:

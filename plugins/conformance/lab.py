@@ -52,6 +52,11 @@ class Settlement(Protocol):
     @property
     def views(self) -> Sequence[tuple[View, int, int]]: ...
 
+    @property
+    def adopted(self) -> Sequence[str]:
+        """Ids of what was done ahead for it, which is in all of these."""
+        ...
+
 
 class Fleet(Protocol):
     """The running parties of a plan."""
@@ -67,6 +72,10 @@ class Fleet(Protocol):
     def cancel(self, query: str) -> None: ...
 
     async def settle(self, query: str) -> Settlement: ...
+
+    async def rested(self, within: float = ...) -> bool:
+        """Wait until the client does nothing ahead of queries; False where it still does after `within` seconds."""
+        ...
 
     def parties(self) -> Sequence[PartyState]: ...
 

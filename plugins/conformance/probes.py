@@ -54,7 +54,8 @@ class Probes:
         await self._stack.aclose()
 
     async def weigh(self) -> dict[str, Weight]:
-        """What every party keeps."""
+        """What every party keeps, once none works ahead of queries."""
+        await self.fleet.rested()
         return {name: msgspec.convert(await self._ask(name, None), Weight) for name in self._lines}
 
     async def knock(self, source: str, target: str) -> dict[str, str]:

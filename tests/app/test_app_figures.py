@@ -227,6 +227,17 @@ def test_a_fleet_that_does_not_start_fails_its_column_alone():
     assert board.columns["plain"].live
 
 
+def test_what_was_made_ahead_stands_among_the_phases():
+    column = _done()
+    assert "made ahead" not in _told(facts.phases(column, 40))
+    column.result.seconds.ahead = 0.8
+    assert "made ahead" in _told(facts.phases(column, 40)) and "800 ms" in _told(facts.phases(column, 40))
+
+
+def _told(lines):
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
 def test_figures_fit_both_widths_and_lose_no_label():
     column = _done()
     for width in (36, 45, 78):

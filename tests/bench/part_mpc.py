@@ -165,7 +165,7 @@ def _better(crypten: Ask) -> Ask:
 async def _decode(report: Report, launcher: LocalLauncher, folder: Path, crypten: Peer, contest: Contest) -> None:
     async with AsyncExitStack() as stack:
         models = {"model": read_card(folder / "demo")}
-        plan = Mpc().plan(models, Mpc.Options(weights="secret" if contest.secret else "public"))
+        plan = Mpc().plan(models, Mpc.Options(weights="secret" if contest.secret else "public", pool=0))
         name = "mpc-secret" if contest.secret else "mpc"
         fleet = await stack.enter_async_context(running(launcher, folder, name, plan, models))
         exact = await Peer.start("peer_generate.py", str(folder / "demo"), "float64")

@@ -61,6 +61,16 @@ def test_summary_counts_and_takes_medians() -> None:
     ]
 
 
+def test_what_was_made_ahead_has_a_column_where_there_is_any() -> None:
+    made = report(record(results=[result("mpc", "p1", seconds=Seconds(0.4, 0.1, ahead=0.8)), result("split", "p1")]))
+    head, first, second = (lines(made, start)[-1] for start in ("variant", "mpc ", "split "))
+    at = head.index("ahead") + len("ahead")
+    assert head.index("setup") < at < head.index("offline")
+    assert (first[:at].split()[-2:], second[:at].split()[-1]) == (["0.80", "s"], "0")
+    assert "Ahead is time spent before the query was asked" in made
+    assert "ahead" not in report(record(results=[result("split", "p1")])).lower()
+
+
 def test_an_answer_that_parts_from_plain_says_at_which_margin() -> None:
     apart = Fidelity(reference="plain", token_agreement=0.5, margin=0.0123)
     text = report(record(results=[result("split", "p1", fidelity=apart), result("split", "p2")]))

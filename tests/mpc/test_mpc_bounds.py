@@ -11,6 +11,7 @@ import torch
 from looked_up import looked_up
 from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
+from stepping import stepping
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
@@ -104,18 +105,14 @@ def test_of_mean_squares_no_more_is_told_than_powers_of_two() -> None:
     assert ranges.rounded().squares == ((0.25, 8.0), (1.0, 4.0))
 
 
-def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Folded, Any]) -> None:
+@pytest.mark.parametrize("pad", [0, 4])
+def test_scores_that_spread_widely_have_their_largest_taken_off(loud: tuple[Folded, Any], pad: int) -> None:
     folded, plain = loud
     format = fit(folded, calibrated(plain, 64))
     assert format.ranges.maximum and format.ranges.score == LARGEST
     transformer = Transformer(fixed(folded, format.scales), format)
-
-    def in_steps(run: Any, first: torch.Tensor, second: torch.Tensor) -> Any:
-        cache = Cache()
-        transformer.step(run, first, cache, 0)
-        return transformer.step(run, second, cache, first.shape[0])
-
-    ((mine, one), (other, two)), _ = run(in_steps, *torch.split(looked_up(transformer, IDS), [len(IDS) - 1, 1]))
+    parts = torch.split(looked_up(transformer, IDS), [len(IDS) - 1, 1])
+    ((mine, one), (other, two)), _ = run(stepping(transformer, pad), *parts)
     assert int(one + two) == 0
     with torch.inference_mode():
         wanted = plain(IDS[None]).logits[0, -1]

@@ -31,8 +31,8 @@ PROMPTS = ("a large body of salt water", "someone who studies the stars", "the a
 
 
 def plan(**roles: str) -> Plan:
-    """The backend's plan, with other roles for some parties."""
-    return with_roles(Mpc().plan({"model": read_card(DEMO)}, Mpc.Options()), roles)
+    """The backend's plan, with other roles for some parties; what is made ahead has tests of its own (`test_pool`)."""
+    return with_roles(Mpc().plan({"model": read_card(DEMO)}, Mpc.Options(pool=0)), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

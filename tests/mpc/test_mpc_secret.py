@@ -9,9 +9,9 @@ import torch
 from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
 from shared_models import SharedModel
+from stepping import in_steps
 
 from unfed.backends.mpc.engine import cost, ring
-from unfed.backends.mpc.transformer import Cache
 
 FAMILIES = {"llama": save_llama, "qwen2": save_qwen2, "gpt2": save_gpt2}
 IDS = torch.tensor([5, 100, 200, 300, 17, 219, 45, 12])
@@ -30,23 +30,14 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made(request.param, 1.0, tmp_path_factory)
 
 
-def program(model: SharedModel) -> Any:
+def program(model: SharedModel, pad: int = 0) -> Any:
     """Open the weights, then run tokens in as many steps as there are parts."""
-
-    def in_steps(run: Any, vector: torch.Tensor, *parts: torch.Tensor) -> Any:
-        transformer = model.transformer(run, vector)
-        cache, start, result = Cache(), 0, None
-        for part in parts:
-            result = transformer.step(run, part, cache, start)
-            start += part.shape[0]
-        return result
-
-    return in_steps
+    return lambda run, vector, *parts: in_steps(model.transformer(run, vector), run, parts, pad)
 
 
-def logits(model: SharedModel, *parts: torch.Tensor) -> tuple[torch.Tensor, int]:
+def logits(model: SharedModel, *parts: torch.Tensor, pad: int = 0) -> tuple[torch.Tensor, int]:
     """And how many guards fell."""
-    results, _ = run(program(model), model.vector, *map(model.one_hot, parts))
+    results, _ = run(program(model, pad), model.vector, *map(model.one_hot, parts))
     (first, one), (second, other) = results
     return ring.decode(first + second, model.format.scales.logit), int(one + other)
 
@@ -63,8 +54,9 @@ def test_logits_are_those_of_the_model(model: SharedModel) -> None:
     assert (found - wanted(model)).abs().max() <= 0.01
 
 
-def test_a_cache_and_later_positions_change_nothing(model: SharedModel) -> None:
-    found, fallen = logits(model, IDS[:5], IDS[5:6], IDS[6:])
+@pytest.mark.parametrize("pad", [0, 3])
+def test_a_cache_later_positions_and_rows_before_the_prompt_change_nothing(model: SharedModel, pad: int) -> None:
+    found, fallen = logits(model, IDS[:5], IDS[5:6], IDS[6:], pad=pad)
     assert fallen == 0
     assert (found - wanted(model)).abs().max() <= 0.01
 

@@ -11,6 +11,7 @@ import torch
 from looked_up import looked_up
 from machine import run
 from random_models import save_gpt2, save_llama, save_qwen2
+from stepping import stepping
 from transformers import AutoModelForCausalLM
 
 from unfed.backends.common.folded import fold
@@ -72,19 +73,15 @@ def test_logits_are_those_of_the_model(model: tuple[Transformer, Any]) -> None:
     assert (logits - wanted(plain)).abs().max() <= 0.01
 
 
-def test_a_cache_kept_under_its_masks_changes_nothing(model: tuple[Transformer, Any]) -> None:
+@pytest.mark.parametrize("pad", [0, 1, 7])
+def test_a_cache_kept_under_its_masks_and_rows_before_the_prompt_change_nothing(
+    model: tuple[Transformer, Any], pad: int
+) -> None:
     transformer, plain = model
     embedded = looked_up(transformer, IDS)
-
-    def in_steps(run: Any, *parts: torch.Tensor) -> Any:
-        cache, start, result = Cache(), 0, None
-        for part in parts:
-            result = transformer.step(run, part, cache, start)
-            start += part.shape[0]
-        return result
-
-    results, _ = run(in_steps, embedded[:5], embedded[5:6], embedded[6:])
-    logits, _ = reveal(transformer, results)
+    results, _ = run(stepping(transformer, pad), embedded[:5], embedded[5:6], embedded[6:])
+    logits, fallen = reveal(transformer, results)
+    assert fallen == 0
     assert (logits - wanted(plain)).abs().max() <= 0.01
 
 

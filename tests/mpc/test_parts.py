@@ -1,13 +1,15 @@
-"""Prompts are run in parts that fit into memory."""
+"""Prompts are run in parts, and sessions prepared ahead in steps, that fit into memory."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unfed.backends.mpc import parts as module
-from unfed.backends.mpc.parts import GATE, SCORE, parts
+from unfed.backends.mpc.parts import AHEAD, GATE, SCORE, memory, padded_size, parts, steps_ahead
 from unfed.console.runner.models import read_card
 
 CARD = read_card(Path(__file__).parents[2] / "profiles" / "demo" / "model")
@@ -29,3 +31,19 @@ def test_the_longest_prompt_is_cut_and_no_part_takes_more_than_it_may() -> None:
 def test_where_nothing_fits_it_is_a_token_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEMORY", 1)
     assert parts(CARD, 3) == [1, 1, 1]
+
+
+@given(st.integers(1, 5000))
+def test_prompts_are_padded_by_less_than_half_of_their_length(tokens: int) -> None:
+    size = padded_size(tokens)
+    assert tokens <= size < max(9, 1.5 * tokens)
+    assert padded_size(size) == size <= padded_size(tokens + 1)
+
+
+@given(st.integers(1, 256))
+def test_what_is_prepared_ahead_fits_into_memory_and_context(size: int) -> None:
+    steps = steps_ahead(CARD, size, 256)
+    assert steps[0] == size and set(steps[1:]) <= {1}
+    assert len(steps) <= 1 + AHEAD and sum(steps) <= 256
+    taken = sum(memory(CARD, sum(steps[:at]), rows) for at, rows in enumerate(steps))
+    assert taken <= module.MEMORY or steps == [size]

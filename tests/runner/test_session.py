@@ -19,9 +19,9 @@ from unfed.console.results.check import faults
 from unfed.console.results.record import Prompt, Record, to_json
 from unfed.console.runner.attached import AttachedFleet
 from unfed.console.runner.build import Wanted, build
-from unfed.console.runner.conduct import blank
 from unfed.console.runner.notices import Answering, Notice, ResultReady, RunBegan, RunEnded
 from unfed.console.runner.orders import packed, socket_path, unpacked
+from unfed.console.runner.outcome import blank
 from unfed.console.runner.request import Request
 from unfed.console.runner.session import Session
 from unfed.console.runner.supervisor import Supervisor

@@ -14,6 +14,7 @@ from unfed.backends.mpc.backend import DEALER, OWNER
 from unfed.backends.mpc.client import Client
 from unfed.backends.mpc.node import Node
 from unfed.backends.mpc.owner import Owner
+from unfed.backends.mpc.pool import Session
 from unfed.backends.mpc.scales import Format
 from unfed.backends.mpc.secret import SecretNode
 from unfed.backends.mpc.weights import Weights
@@ -24,9 +25,10 @@ class Greedy(Node):
     """Asks the dealer for the same material twice, as one would who wants to use it again."""
 
     @serve
-    async def prepare(self, sender: str, *, step: int, start: int, tokens: int) -> None:
-        await super().prepare(sender, step=step, start=start, tokens=tokens)
-        await self.ctx.call("dealer", "material", step=step, start=start, tokens=tokens)
+    async def prepare(self, sender: str, *, session: str, step: int, start: int, tokens: int) -> None:
+        asked = {"session": session, "step": step, "start": start, "tokens": tokens}
+        await super().prepare(sender, **asked)
+        await self.ctx.call("dealer", "material", **asked)
 
 
 class _Lying(Node):
@@ -78,9 +80,17 @@ class Replaying(_Lying):
 class Repeating(Client):
     """Has every step run twice, with the same keys."""
 
-    async def _run(self, step: int, ids: list[int]) -> torch.Tensor:
-        await super()._run(step, ids)
-        return await super()._run(step, ids)
+    async def _run(self, session: Session, step: int, ids: list[int]) -> torch.Tensor:
+        await super()._run(session, step, ids)
+        return await super()._run(session, step, ids)
+
+
+class Renaming(Client):
+    """Has a session prepared for another query than it is asked."""
+
+    async def _step(self, phase: str, session: Session, step: int, ids: list[int]) -> torch.Tensor:
+        session.id = "another"
+        return await super()._step(phase, session, step, ids)
 
 
 class Dying(Owner):

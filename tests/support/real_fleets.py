@@ -87,10 +87,14 @@ class Outcome:
         return last.error if isinstance(last, Failed) else None
 
     @property
-    def answer(self) -> Answer:
+    def finished(self) -> Finished:
         last = self.events[-1]
         assert isinstance(last, Finished), last
-        return last.answer
+        return last
+
+    @property
+    def answer(self) -> Answer:
+        return self.finished.answer
 
     @property
     def did(self) -> Any:
@@ -98,13 +102,13 @@ class Outcome:
 
 
 async def ask(
-    fleet: Fleet, prompt: str, timeout: float = 30.0, on_event: Callable[[Event], None] | None = None
+    fleet: Fleet, prompt: str, timeout: float = 30.0, on_event: Callable[[Event], None] | None = None, **more: Any
 ) -> Outcome:
-    """Ask, gather the events and settle."""
+    """Ask, gather the events and settle. `more` goes into the query."""
     query = f"q{next(_numbers)}"
     events: list[Event] = []
     began = time.monotonic()
-    async for event in fleet.ask(Query(id=query, prompt=prompt), timeout):
+    async for event in fleet.ask(Query(id=query, prompt=prompt, **more), timeout):
         events.append(event)
         if on_event is not None:
             on_event(event)

@@ -119,11 +119,12 @@ def links(column: Column, width: int) -> list[Line]:
 
 
 def phases(column: Column, width: int) -> list[Line]:
-    """The named phases of the query, and metrics that roles reported."""
+    """The named phases of the query, what was made for it before it was asked, and metrics that roles reported."""
     result = column.result
     if result is None:
         return []
-    told = [(name, numbers.seconds(value)) for name, value in result.seconds.phases.items()]
+    ahead = {"made ahead": result.seconds.ahead} if result.seconds.ahead else {}
+    told = [(name, numbers.seconds(value)) for name, value in (ahead | result.seconds.phases).items()]
     told += [(name, f"{value:g}") for name, value in result.metrics.items()]
     rows: list[list[Span]] = [[(clean_line(name), "plain"), (value, "plain")] for name, value in told]
     return table(["phase", "time"], rows, width, grow=0) if rows else []

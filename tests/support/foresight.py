@@ -1,0 +1,63 @@
+"""A client that works ahead of queries, as a test's settings say, and adopts what it made for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from puppets import PuppetClient
+
+from unfed.console.party.control import Adopted, Ahead
+from unfed.plugins import Answer, Query, Token, UnfedError
+
+
+class Foresighted(PuppetClient):
+    """Settings: `takes`, seconds of working ahead; `fails`, whether and how it fails at that; `late`, whether it adopts
+    only once its query is cancelled."""
+
+    made = 0
+    ready = ""
+
+    async def ahead(self) -> None:
+        self.made += 1
+        name = f"ahead{self.made}"
+        with self.ctx.ahead(name), self.ctx.phase("making", "offline"):
+            await self.ctx.call("a", "act", what="foresight:help_out", args={}, path=[])
+            await asyncio.sleep(self.ctx.settings.get("takes", 0.05))
+            self.ctx.contribute(made=1)
+        if self.ctx.settings.get("fails"):
+            raise (ValueError if self.ctx.settings["fails"] == "badly" else UnfedError)("-".join(["not", "told"]))
+        self.ready = name
+
+    async def answer(self, query: Query) -> AsyncIterator[Token | Answer]:
+        wish = json.loads(query.prompt)
+        with contextlib.ExitStack() as stack:
+            if self.ready:
+                (stack.callback if self.ctx.settings.get("late") else _at_once)(self.ctx.adopt, self.ready)
+                self.ready = ""
+            if not wish:
+                yield Answer(text=json.dumps(self.made))
+                return
+            async for event in super().answer(query):
+                yield event
+
+
+def _at_once(do: Any, name: str) -> None:
+    do(name)
+
+
+async def help_out(role: Any) -> str:
+    """At a node, for no query: whose it seems to be."""
+    role.ctx.contribute(helped=1)
+    return str(role.ctx.query)
+
+
+async def forge(role: Any) -> str:
+    """At a node: say what only the client may."""
+    link = role.ctx._emit.__self__._link
+    link.send(Ahead(True))
+    link.send(Adopted(role.ctx.query, "another's"))
+    return "done"
