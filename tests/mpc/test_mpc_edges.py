@@ -35,7 +35,7 @@ async def fleet(
     launcher: LocalLauncher, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Fleet]:
     models = {"model": read_card(folder)}
-    plan = Mpc().plan(models, Mpc.Options(context=CONTEXT))
+    plan = Mpc().plan(models, Mpc.Options(context=CONTEXT, pool=0))
     async with running(launcher, plan, tmp_path_factory.mktemp("edges"), models=models) as fleet:
         yield fleet
 

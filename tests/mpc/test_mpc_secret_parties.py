@@ -29,7 +29,7 @@ PROMPTS = ("a large body of salt water", "someone who studies the stars", "the a
 
 
 def plan(card: ModelCard, **roles: str) -> Plan:
-    return with_roles(Mpc().plan({"model": card}, Mpc.Options(weights="secret")), roles)
+    return with_roles(Mpc().plan({"model": card}, Mpc.Options(weights="secret", pool=0)), roles)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
