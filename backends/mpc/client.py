@@ -34,6 +34,9 @@ class Client(ClientRole):
     async def ahead(self) -> None:
         await self._pool.fill()
 
+    async def forget(self, query: str) -> None:
+        self._pool.forget(query)
+
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
@@ -52,6 +55,7 @@ class Client(ClientRole):
                 break
             logits = await self._step("decode", session, step, [token])
             step += 1
+        self._pool.answer = len(sampler.tokens)
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
     async def _step(self, phase: str, session: Session, step: int, ids: list[int]) -> torch.Tensor:

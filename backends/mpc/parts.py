@@ -6,8 +6,8 @@ from unfed.plugins import ModelCard
 
 MEMORY = 384 << 20
 """Bytes that expanded tables may take at a node: of one part, or of one session that is prepared ahead."""
-AHEAD = 16
-"""Tokens of an answer, after its first, that are prepared ahead of a query, where memory allows."""
+FEW, MOST = 8, 32
+"""Tokens of an answer, after its first, that are prepared ahead of a query: in eights, and so many at most."""
 GATE, SCORE = 128 * 4 * 8, 512 * 3 * 8
 """Bytes of one expanded table: of an activation function, of an exponential (bins · coefficients · 8)."""
 
@@ -38,10 +38,12 @@ def padded_size(tokens: int) -> int:
     return between if between > 8 and tokens <= between else power
 
 
-def steps_ahead(card: ModelCard, size: int, context: int) -> list[int]:
-    """Rows of each step that is prepared ahead: the prompt's, and single tokens while there is room for them."""
+def steps_ahead(card: ModelCard, size: int, answer: int, context: int) -> list[int]:
+    """Rows of each step that is prepared ahead: the prompt's, and single tokens while there is room for them, about as
+    many as the last `answer` had."""
+    tokens = min(MOST, -(-max(1, answer) // FEW) * FEW)
     left, steps = MEMORY - memory(card, 0, size), [size]
-    for start in range(size, min(size + AHEAD, context)):
+    for start in range(size, min(size + tokens, context)):
         left -= memory(card, start, 1)
         if left < 0:
             break

@@ -62,6 +62,9 @@ class Pool:
         self._ctx, self._card, self._context = ctx, card, context
         self._sizes: deque[int] = deque(maxlen=sessions)
         self._kept: list[Session] = []
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self.answer = 0
+        """Tokens of the last answer."""
 
     def take(self, query: str, tokens: int, most: int) -> Session:
         """A session for a query whose prompt has so many `tokens`, and whose answer may have so many.
@@ -93,10 +96,16 @@ class Pool:
         for each in self._kept:
             await self._make(each)
 
+    def forget(self, id: str) -> None:
+        """A session is over; a step of it may still be under way, which nobody will tell of any more."""
+        if (task := self._making.pop(id, None)) is not None:
+            task.cancel()
+
     async def _make(self, session: Session) -> None:
         with self._ctx.ahead(session.id):
-            for step, rows in enumerate(steps_ahead(self._card, session.size, self._context)):
-                await asyncio.shield(asyncio.create_task(self._ahead(session, step, rows)))
+            for step, rows in enumerate(steps_ahead(self._card, session.size, self.answer, self._context)):
+                self._making[session.id] = asyncio.create_task(self._ahead(session, step, rows))
+                await asyncio.shield(self._making[session.id])
                 if session.failed is not None:
                     raise session.failed
 

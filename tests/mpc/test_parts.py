@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unfed.backends.mpc import parts as module
-from unfed.backends.mpc.parts import AHEAD, GATE, SCORE, memory, padded_size, parts, steps_ahead
+from unfed.backends.mpc.parts import FEW, GATE, MOST, SCORE, memory, padded_size, parts, steps_ahead
 from unfed.console.runner.models import read_card
 
 CARD = read_card(Path(__file__).parents[2] / "profiles" / "demo" / "model")
@@ -40,10 +40,15 @@ def test_prompts_are_padded_by_less_than_half_of_their_length(tokens: int) -> No
     assert padded_size(size) == size <= padded_size(tokens + 1)
 
 
-@given(st.integers(1, 256))
-def test_what_is_prepared_ahead_fits_into_memory_and_context(size: int) -> None:
-    steps = steps_ahead(CARD, size, 256)
+@given(st.integers(1, 256), st.integers(0, 256))
+def test_what_is_prepared_ahead_fits_into_memory_and_context(size: int, answer: int) -> None:
+    steps = steps_ahead(CARD, size, answer, 256)
     assert steps[0] == size and set(steps[1:]) <= {1}
-    assert len(steps) <= 1 + AHEAD and sum(steps) <= 256
+    assert len(steps) <= 1 + min(MOST, answer + FEW) and sum(steps) <= 256
     taken = sum(memory(CARD, sum(steps[:at]), rows) for at, rows in enumerate(steps))
     assert taken <= module.MEMORY or steps == [size]
+
+
+@pytest.mark.parametrize(("answer", "tokens"), [(0, 8), (3, 8), (8, 8), (9, 16), (40, 32)])
+def test_about_as_many_tokens_are_prepared_as_the_last_answer_had(answer: int, tokens: int) -> None:
+    assert steps_ahead(CARD, 8, answer, 256) == [8] + tokens * [1]

@@ -17,7 +17,7 @@ from reference import Reference
 from uniform import is_uniform
 
 from unfed.backends.mpc.backend import DEALER, NODES, Mpc
-from unfed.backends.mpc.parts import AHEAD
+from unfed.backends.mpc.parts import FEW, MOST
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
@@ -64,10 +64,10 @@ def waits(outcome: Outcome) -> int:
 
 async def test_a_prompt_like_the_last_one_finds_its_session_ready(fleet: Fleet, reference: Reference) -> None:
     await asked(fleet, LIKE[0])
-    outcome = await asked(fleet, LIKE[1], AHEAD)
+    outcome = await asked(fleet, LIKE[1], 1 + FEW)
     finished = outcome.finished
     assert waits(outcome) == finished.offline == 0 < finished.ahead
-    assert list(finished.answer.token_ids) == reference.greedy(LIKE[1], AHEAD)
+    assert list(finished.answer.token_ids) == reference.greedy(LIKE[1], 1 + FEW)
     assert len(outcome.settlement.adopted) == 1
     sent = {(link.source, link.target): link.bytes for link in outcome.settlement.trace.links}
     assert all(sent[DEALER, node] > 1 << 20 for node in NODES), "its material counts"
@@ -77,8 +77,9 @@ async def test_a_longer_answer_is_prepared_as_it_goes(fleet: Fleet, reference: R
     await asked(fleet, LIKE[0])
     outcome = await asked(fleet, LIKE[1], 64, temperature=2.0, seed=7)
     made = len(outcome.answer.token_ids)
-    assert made > AHEAD + 2, "choose another seed: this answer is too short to show it"
-    assert waits(outcome) == made - 1 - AHEAD
+    assert made > 1 + FEW, "choose another seed: this answer is too short to show it"
+    assert waits(outcome) == made - 1 - FEW
+    assert waits(await asked(fleet, LIKE[1], 64, temperature=2.0, seed=7)) == max(0, made - 1 - min(MOST, made + FEW))
 
 
 async def test_logits_are_as_close_as_without(fleet: Fleet, reference: Reference) -> None:
@@ -166,7 +167,7 @@ async def test_the_dealer_sees_no_difference_in_length_and_nodes_see_noise(
         for node in NODES:
             opened[node] += [e.arrays["opened"].numpy().view(np.uint64) for e in seen[node] if "opened" in e.arrays]
     assert sorted(dealt[0]) == sorted(dealt[1])
-    assert (NODES[0], 0, 0, 8) in dealt[0] and len(dealt[0]) == 2 * (1 + AHEAD)
+    assert (NODES[0], 0, 0, 8) in dealt[0] and len(dealt[0]) == 2 * (1 + FEW)
     assert all(is_uniform(np.concatenate(arrays)) for arrays in opened.values())
 
 
