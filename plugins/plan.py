@@ -24,6 +24,8 @@ class Party(msgspec.Struct, frozen=True):
         opens: model slot → the parts this party may read (see `ModelCard.opened`); for a slot filled with several
             models, `slot[i]`.
         settings: JSON-able values handed to the role as `ctx.settings`.
+        knows: parties whose certificates this one is given though it has no link to them: it can check what they sign,
+            and cannot reach them.
         restart: whether a process that dies is replaced, under a new key.
         threads: compute threads of the process.
     """
@@ -32,6 +34,7 @@ class Party(msgspec.Struct, frozen=True):
     role: str
     opens: Mapping[str, tuple[str, ...]] = {}
     settings: Mapping[str, Any] = {}
+    knows: tuple[str, ...] = ()
     replicas: int = 1
     restart: Literal["never", "on-failure"] = "never"
     threads: int = 1
@@ -89,6 +92,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         linked = {link.b if link.a == mine else link.a for link in self.links if mine in (link.a, link.b)}
         return tuple(name for party in self.parties if party.name in linked for name in party.processes())
 
+    def known(self, process: str) -> tuple[str, ...]:
+        """Names of the processes whose certificates `process` is given without a link."""
+        mine, peers = self.party(process), self.peers(process)
+        return tuple(name for party in mine.knows for name in self.party(party).processes() if name not in peers)
+
     def processes(self) -> tuple[str, ...]:
         return tuple(name for party in self.parties for name in party.processes())
 
@@ -109,6 +117,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 problems.append(f"role {party.role!r} of {party.name} is not of the form package.module:Class")
             if party.replicas < 1 or (party.trusted and party.replicas != 1):
                 problems.append(f"{party.name} cannot have {party.replicas} replicas")
+            problems += [f"{party.name} knows {name!r}" for name in party.knows if name not in names]
+            if CLIENT in party.knows:
+                problems.append(f"{party.name} knows the client, whose key those alone get that it talks to")
         for link in self.links:
             problems += [f"the link {link.a} – {link.b} names {end!r}" for end in (link.a, link.b) if end not in names]
             if link.a == link.b:

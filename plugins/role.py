@@ -111,6 +111,17 @@ class Context(Protocol):
         """
         ...
 
+    def sign(self, data: bytes, /) -> bytes:
+        """This party's signature of `data`: 64 bytes, which `signatures.is_signed` checks against its certificate."""
+        ...
+
+    def certificate(self, party: str, /) -> str:
+        """The certificate (PEM) of this party itself, of a peer, or of one that the plan says it knows.
+
+        Raises `UnfedError` for any other.
+        """
+        ...
+
     def channel(self, peer: str, purpose: str = "rounds", /) -> Channel:
         """The blocking connection with `peer` for `purpose`; both sides ask for it, from the thread that owns it."""
         ...

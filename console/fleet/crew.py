@@ -111,7 +111,7 @@ class Crew:
         return opened
 
     async def join(self, names: Collection[str]) -> None:
-        """Give these members, and all that share a link with them, their rosters; wait until every one is ready.
+        """Give these members, and all that have to do with them, their rosters; wait until every one is ready.
 
         Raises:
             UnfedError: one did not take a step of this, or ended meanwhile.
@@ -119,6 +119,7 @@ class Crew:
         new = [self.members[name] for name in names]
         await all_take(lambda member: member.hello, new, "say hello", HELLO_WITHIN)
         wanted = set(names).union(*(self._plan.peers(name) for name in names))
+        wanted |= {other for other in self._plan.processes() if not set(names).isdisjoint(self._plan.known(other))}
         touched = [member for name, member in self.members.items() if name in wanted and member.is_here]
         for member in touched:
             member.expect_again()
@@ -135,14 +136,20 @@ class Crew:
             self.setup_phases = self.members[CLIENT].ready.result().phases
 
     def _roster(self, name: str) -> Roster:
-        """Only peers that the plan links to `name`, and that are there. Whoever comes first in the plan dials."""
+        """Only peers that the plan links to `name`, and certificates of those it knows, as far as they are there.
+        Whoever comes first in the plan dials."""
         order = self._plan.processes()
         return Roster(
             tuple(
                 peer_of(peer, self.members[peer].hello.result(), dial=order.index(name) < order.index(peer))
                 for peer in self._plan.peers(name)
                 if self.members[peer].is_here
-            )
+            ),
+            {
+                known: self.members[known].hello.result().certificate
+                for known in self._plan.known(name)
+                if self.members[known].is_here
+            },
         )
 
     async def replace(self, dead: set[str]) -> None:

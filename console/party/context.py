@@ -13,6 +13,7 @@ from unfed.plugins.query import PhaseKind
 
 from .channel import BlockingChannel
 from .door import Door
+from .identity import Identity
 from .model import OpenModel
 from .phases import Phases
 from .tape import Tape
@@ -25,18 +26,30 @@ Adopt = Callable[[str, str], None]
 class PartyContext:
     """One per party, shared by all its queries; the current query is the task's own."""
 
-    def __init__(self, spec: PartySpec, wire: Wire, door: Door, tape: Tape | None, emit: Emit, adopt: Adopt) -> None:
+    def __init__(
+        self,
+        spec: PartySpec,
+        identity: Identity,
+        wire: Wire,
+        door: Door,
+        tape: Tape | None,
+        emit: Emit,
+        adopt: Adopt,
+    ) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
         self.models: Mapping[str, Model] = {
             slot: OpenModel(spec.name, opened) for slot, opened in spec.models.items() if opened.opens != ("none",)
         }
         self.peers: tuple[str, ...] = ()
+        self.certificates: dict[str, str] = {}
+        """Those of peers, and of parties that this one knows without a link."""
         self.phases: defaultdict[str, Phases] = defaultdict(Phases)
         self.adopted: defaultdict[str, float] = defaultdict(float)
         """Offline seconds of what a query adopted."""
         self._contributed: defaultdict[str, dict[str, float]] = defaultdict(dict)
         self._private = spec.private_ids
+        self._identity = identity
         self._wire = wire
         self._door = door
         self._tape = tape
@@ -61,6 +74,19 @@ class PartyContext:
 
     def send(self, peer: str, method: str, /, **fields: Any) -> Coroutine[Any, Any, None]:
         return self._wire.tell(peer, method, fields)
+
+    def sign(self, data: bytes, /) -> bytes:
+        return self._identity.sign(data)
+
+    def certificate(self, party: str, /) -> str:
+        if party == self.name:
+            return self._identity.certificate
+        try:
+            return self.certificates[party]
+        except KeyError:
+            raise UnfedError(
+                f"{self.name} is not given the certificate of {party!r}", kind="role", hint="see Party.knows"
+            ) from None
 
     def channel(self, peer: str, purpose: str = "rounds", /) -> BlockingChannel:
         return self._door.open(peer, purpose, current_query.get())

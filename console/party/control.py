@@ -30,9 +30,14 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
 
 
 class Roster(msgspec.Struct, frozen=True, tag="roster"):
-    """The peers this party has links with, and no others; sent again whenever one is replaced."""
+    """The peers this party has links with, and no others; sent again whenever one is replaced.
+
+    Attributes:
+        known: certificates of parties that it knows without a link, by name.
+    """
 
     peers: tuple[Peer, ...]
+    known: dict[str, str] = {}
 
 
 class Meet(msgspec.Struct, frozen=True, tag="meet"):

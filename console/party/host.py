@@ -76,7 +76,7 @@ class Host:
             identity, meter, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
         )
         self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
-        self._ctx = PartyContext(spec, self._wire, self._door, self._tape, self._phase, self._adopt)
+        self._ctx = PartyContext(spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt)
         self._explain = partial(explain, spec.name)
         self._spare = SpareTime(link.send, self._explain)
         self._role: Role | None = None
@@ -116,6 +116,7 @@ class Host:
             self._wire.pin(roster)
             self._door.pin(roster)
             self._ctx.peers = tuple(roster)
+            self._ctx.certificates = {name: peer.certificate for name, peer in roster.items()} | order.known
             self._link.send(Pinned())
         elif isinstance(order, Meet):
             self._spawn("", self._meet())

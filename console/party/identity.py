@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
+from unfed.plugins.signatures import PREFIX
+
 
 class Identity:
     """A fresh key and its self-signed certificate, with the two TLS contexts that speak for it.
@@ -33,6 +35,7 @@ class Identity:
             .not_valid_after(today + datetime.timedelta(days=365))
             .sign(key, None)
         )
+        self._key = key
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode()
         self._pinned: dict[bytes, str] = {}
         secret = key.private_bytes(
@@ -40,6 +43,10 @@ class Identity:
         )
         self.server = self._context(ssl.PROTOCOL_TLS_SERVER, secret)
         self.client = self._context(ssl.PROTOCOL_TLS_CLIENT, secret)
+
+    def sign(self, data: bytes) -> bytes:
+        """What `unfed.plugins.signatures` checks."""
+        return self._key.sign(PREFIX + data)
 
     def _context(self, side: int, secret: bytes) -> ssl.SSLContext:
         context = ssl.SSLContext(side)

@@ -39,6 +39,8 @@ PARTIES = plan().parties
         ({"parties": (PARTIES[0], Party("node", "m:Node", replicas=0))}, "cannot have 0 replicas"),
         ({"parties": (Party(CLIENT, "m:C", replicas=2), PARTIES[1])}, "cannot have 2 replicas"),
         ({"links": (Link(CLIENT, "nod"),)}, "names 'nod'"),
+        ({"parties": (PARTIES[0], Party("node", "m:Node", knows=("nod",)))}, "node knows 'nod'"),
+        ({"parties": (PARTIES[0], Party("node", "m:Node", knows=(CLIENT,)))}, "node knows the client"),
         ({"links": (Link("node", "node"),)}, "linked to itself"),
         ({"guarantee": ()}, "guarantee is empty"),
         ({"guarantee": (msgspec.structs.replace(EXPOSED, against=("nobody",)),)}, "names 'nobody'"),
@@ -77,6 +79,13 @@ def test_replicas_are_processes_of_their_own() -> None:
     assert msgspec.structs.replace(many, guarantee=(claim,)).check()
     with pytest.raises(KeyError):
         many.party("node.2")
+
+
+def test_who_is_known_without_a_link() -> None:
+    far = Party("far", "m:Far", replicas=2)
+    made = plan(parties=(Party(CLIENT, "m:Client", knows=("node", "far")), PARTIES[1], far)).check()
+    assert made.known(CLIENT) == ("far.0", "far.1"), "a peer is known anyway"
+    assert made.known("node") == made.known("far.0") == ()
 
 
 def test_only_the_client_is_trusted() -> None:

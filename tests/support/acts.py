@@ -21,6 +21,7 @@ from unfed.console.party.control import Happened
 from unfed.console.party.frames import Header
 from unfed.console.party.wire import current_query
 from unfed.plugins import Answer, Failed, Failure, Finished, Token, UnfedError
+from unfed.plugins.signatures import is_signed
 
 FDS = Path("/proc/self/fd")
 
@@ -367,3 +368,16 @@ async def contribute(role: Any, peers: list[str]) -> None:
     role.ctx.contribute(layer_tokens=2)
     for peer in peers:
         await role.ctx.call(peer, "act", what="acts:contribute", args={"peers": []}, path=[])
+
+
+# -- signing
+
+
+async def sign(role: Any, text: str) -> str:
+    """This party's signature, in hex."""
+    return str(role.ctx.sign(text.encode()).hex())
+
+
+async def check(role: Any, party: str, text: str, signature: str) -> bool:
+    """Whether a signature is that of `party`, by the certificate that this one has of it."""
+    return is_signed(role.ctx.certificate(party), text.encode(), bytes.fromhex(signature))
