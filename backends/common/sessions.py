@@ -13,6 +13,8 @@ Cache = TypeVar("Cache")
 class Sessions(Generic[Cache]):
     """One cache per query, which grows by the tokens served and is dropped when the query is forgotten.
 
+    A query is called here what it is called at this node.
+
     Args:
         new: makes an empty cache.
         context: positions that the model has; 0 for no limit.
@@ -21,12 +23,12 @@ class Sessions(Generic[Cache]):
     def __init__(self, new: Callable[[], Cache], context: int) -> None:
         self._new = new
         self._context = context
-        self._open: dict[str, tuple[Cache, int]] = {}
+        self._open: dict[str | bytes, tuple[Cache, int]] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def advance(self, query: str, sender: str, start: int, tokens: int) -> Cache:
+    def advance(self, query: str | bytes, sender: str, start: int, tokens: int) -> Cache:
         """The cache of `query`, to be run over `tokens` more positions from `start`, which must be the next.
 
         Raises:
@@ -48,5 +50,5 @@ class Sessions(Generic[Cache]):
         self._open[query] = (cache, length + tokens)
         return cache
 
-    def forget(self, query: str) -> None:
+    def forget(self, query: str | bytes) -> None:
         self._open.pop(query, None)

@@ -11,9 +11,9 @@ from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError, 
 
 from ..common.ends import Embedding, Head
 from ..common.generation import Generation
+from ..common.hidden import Hidden
 from ..common.sampling import Sampler
 from ..common.text import Text
-from .wire import Hidden
 
 
 class Client(ClientRole):

@@ -7,9 +7,9 @@ import torch
 from unfed.plugins import Role, UnfedError, serve
 
 from ..common.ends import Embedding, Head
+from ..common.hidden import Hidden
 from ..common.sessions import Sessions
 from ..common.shard import shard
-from .wire import Hidden
 
 
 class Layers(Role):

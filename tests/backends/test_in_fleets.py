@@ -1,4 +1,4 @@
-"""The same over real processes and wires: `plain` is `generate`, and `split` is `plain`, bit for bit."""
+"""The same over real processes and wires: `plain` is `generate`, and `split` and `unfed` are `plain`, bit for bit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unfed.backends.plain.backend import Plain
 from unfed.backends.split.backend import Split
+from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
@@ -28,11 +29,14 @@ SAVE: dict[str, Any] = {
     "gpt2": lambda folder: save_gpt2(folder),
 }
 PROMPTS = ("a large animal with four legs", "calm", "naïve café 🙂")
-VARIANTS: tuple[dict[str, Any], ...] = (
-    {},
-    {"shards": 4, "embedding": "node"},
-    {"shards": 2, "head": "node"},
-    {"shards": 1, "embedding": "node", "head": "node"},
+VARIANTS: tuple[tuple[type[Backend], dict[str, Any]], ...] = (
+    (Split, {}),
+    (Split, {"shards": 4, "embedding": "node"}),
+    (Split, {"shards": 2, "head": "node"}),
+    (Split, {"shards": 1, "embedding": "node", "head": "node"}),
+    (Unfed, {}),
+    (Unfed, {"shards": 1, "relays": 0, "tail": 1}),
+    (Unfed, {"shards": 2, "relays": 2}),
 )
 
 
@@ -78,11 +82,10 @@ def query(identifier: str, prompt: str, **about: Any) -> Query:
     return Query(id=identifier, prompt=prompt, **{"max_new_tokens": 20, "logits": True, **about})
 
 
-async def test_plain_is_generate_and_split_is_plain_at_once_and_in_turn(folder: Path, tmp_path: Path) -> None:
+async def test_plain_is_generate_and_the_others_are_plain_at_once_and_in_turn(folder: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    chosen = [(Plain, {}), *((Split, options) for options in VARIANTS)]
-    async with fleets(folder, tmp_path, *chosen) as (plain, *splits):
+    async with fleets(folder, tmp_path, (Plain, {}), *VARIANTS) as (plain, *others):
         expected = {}
         for prompt in PROMPTS:
             inputs = tokenizer(prompt, return_tensors="pt")
@@ -91,12 +94,12 @@ async def test_plain_is_generate_and_split_is_plain_at_once_and_in_turn(folder: 
             tokens, answer = expected[prompt] = await ask(plain, query(f"plain {prompt}", prompt))
             assert list(answer.token_ids) == ids == [token for token, *_ in tokens]
             assert answer.text == tokenizer.decode(ids, skip_special_tokens=True)
-        for split in splits:
-            asked = [ask(split, query(f"{split.variant} {prompt}", prompt)) for prompt in PROMPTS]
+        for other in others:
+            asked = [ask(other, query(f"{other.variant} {prompt}", prompt)) for prompt in PROMPTS]
             assert await asyncio.gather(*asked) == [expected[prompt] for prompt in PROMPTS]
         sampled = [
             (await ask(fleet, query("sampled", PROMPTS[0], temperature=1.0, top_p=0.9, seed=3)))[1]
-            for fleet in (plain, *splits)
+            for fleet in (plain, *others)
         ]
         assert len({answer.text for answer in sampled}) == 1 and sampled[0] != expected[PROMPTS[0]][1]
 

@@ -13,6 +13,7 @@ from unfed.backends.mpc.backend import Mpc
 from unfed.backends.mpc_crypten.backend import MpcCrypten
 from unfed.backends.plain.backend import Plain
 from unfed.backends.split.backend import Split
+from unfed.backends.unfed.backend import Unfed
 from unfed.plugins import Models, Options, Plan
 from unfed.plugins.conformance import CHECKS
 from unfed.plugins.conformance.rig import Rig
@@ -35,6 +36,7 @@ VARIANTS = {
         "gpt2",
         "layers-0: embedding rows with positions",
     ),
+    "unfed": (Unfed, {"shards": 2, "relays": 0}, "demo", "layers-0: embedding rows"),
     "mpc": (Mpc, {}, "one layer", ""),
     "mpc, secret weights": (Mpc, {"weights": "secret"}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),

@@ -1,4 +1,4 @@
-"""How hidden states travel between the parties of a split."""
+"""How hidden states travel between the nodes that run a model's layers."""
 
 from __future__ import annotations
 

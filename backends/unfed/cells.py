@@ -1,0 +1,86 @@
+"""What the client and the ends of its circuits say to one another, inside the layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from ..mpc.engine.embedding import Keys, fits
+from .onion import Unsealed, bucket, padded, unpadded
+
+
+class ToEntry(msgspec.Struct, frozen=True, array_like=True):
+    """Told to an entry node when its circuit is opened.
+
+    Attributes:
+        session: what both entries call the session to the first of the layers, which puts their shares together by it.
+        reply: names the reply circuit at the last of the layers; handed on by all of them.
+    """
+
+    session: bytes
+    reply: bytes
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """Tokens to be looked up, at the places from `start` on: `Keys` of their one-hot rows, as bytes."""
+
+    start: int
+    tokens: int
+    parts: tuple[bytes, ...]
+
+
+KINDS = (torch.int64, torch.int64, torch.uint8, torch.int64)
+"""Types of the parts of `Keys`."""
+
+
+def asked(start: int, keys: Keys) -> bytes:
+    """As it goes into a cell, at the length of a bucket."""
+    parts = tuple(part.numpy().tobytes() for part in keys)
+    data = _encode(Asked(start, len(keys.root), parts))
+    return padded(data, bucket(len(data)))
+
+
+def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys]:
+    """The place of the first token, and the keys. Raises Unsealed for anything else."""
+    try:
+        told = _decode(unpadded(data))
+    except msgspec.MsgspecError:
+        raise Unsealed("a cell that asks for nothing") from None
+    tokens = told.tokens
+    shapes = ((tokens, 2), (tokens, levels, 2), (tokens, levels), (tokens, 2))
+    sizes = [prod(shape) * kind.itemsize for shape, kind in zip(shapes, KINDS, strict=True)]
+    if tokens < 1 or told.start < 0 or [len(part) for part in told.parts] != sizes:
+        raise Unsealed("a cell whose keys have other sizes than they should")
+    parts = (
+        torch.from_numpy(np.frombuffer(part, _NUMPY[kind]).reshape(shape).copy())
+        for part, shape, kind in zip(told.parts, shapes, KINDS, strict=True)
+    )
+    keys = Keys(*parts)
+    if not fits(keys, vocab):
+        raise Unsealed("a cell whose keys do not fit the vocabulary")
+    return told.start, keys
+
+
+_NUMPY: dict[torch.dtype, Any] = {torch.int64: np.dtype("<i8"), torch.uint8: np.dtype("u1")}
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Asked).decode
+encode_told = _encode
+decode_told = msgspec.msgpack.Decoder(ToEntry).decode
+
+
+def result(hidden: torch.Tensor) -> bytes:
+    """Hidden states [1, t, width] float32 as they go back in a cell, at the length of a bucket."""
+    data = hidden.contiguous().numpy().tobytes()
+    return padded(data, bucket(len(data)))
+
+
+def read_result(data: bytes, width: int) -> torch.Tensor:
+    """[1, t, width]. Raises Unsealed where they are no rows of numbers."""
+    numbers = np.frombuffer(found, "<f4") if len(found := unpadded(data)) % 4 == 0 else np.zeros(0, "<f4")
+    if not numbers.size or numbers.size % width:
+        raise Unsealed("a cell that holds no hidden states")
+    return torch.from_numpy(numbers.copy()).reshape(1, -1, width)

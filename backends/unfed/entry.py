@@ -1,0 +1,76 @@
+"""An entry node: looks up tokens that it cannot read, and hands its share of their rows to the first of the layers."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+
+from unfed.plugins import UnfedError
+
+from ..common.ends import Embedding
+from ..mpc.engine.embedding import keys, levels, look_up
+from ..mpc.engine.rows import HALF, Rows
+from .cells import ToEntry, decode_told, read
+from .hop import Hop, Passage
+from .onion import Unsealed
+
+FIRST = "layers-0"
+
+
+class Entry(Hop):
+    """One of two, each of which learns how many tokens there are and nothing else.
+
+    Rows are looked up as the bits of their floating-point numbers, over Z_2^32: shares add up to them exactly.
+
+    Settings:
+        party: 0 or 1.
+    """
+
+    async def start(self) -> None:
+        await super().start()
+        self._party: int = self.ctx.settings["party"]
+        self._card = self.ctx.model.card
+        embedding = Embedding(self.ctx.model)
+        self._table = Rows(bits_of(embedding.tokens.weight.detach()), HALF)
+        self._depth = levels(self._card.vocab)
+        self._told: dict[Passage, ToEntry] = {}
+        look_up(self._party, keys([0], self._card.vocab)[self._party], self._table)  # compiles, or loads what was
+        self.ctx.hold("weights opened", tensors=sorted(embedding.opened))
+
+    async def arrived(self, passage: Passage, told: bytes) -> None:
+        try:
+            self._told[passage] = decode_told(told)
+        except msgspec.MsgspecError:
+            raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
+
+    async def closed(self, passage: Passage) -> None:
+        if (told := self._told.pop(passage, None)) is not None:
+            await self.ctx.send(FIRST, "end", session=told.session)
+
+    async def received(self, passage: Passage, data: bytes) -> None:
+        told, sender = self._told[passage], passage.before[0]
+        try:
+            start, given = read(data, self._card.vocab, self._depth)
+        except Unsealed as error:
+            raise self._misused(sender, f"sent {error}") from None
+        self.ctx.hold("keys", **given._asdict())
+        share = look_up(self._party, given, self._table).to(torch.int32)
+        self.ctx.contribute(rows=len(share))
+        await self.ctx.send(FIRST, "share", session=told.session, reply=told.reply, start=start, share=share)
+
+
+def bits_of(numbers: torch.Tensor) -> torch.Tensor:
+    """float32 as the whole numbers that their bits are, int64; -0 becomes 0, which is the same number."""
+    return (numbers.float() + 0.0).contiguous().view(torch.int32).long()
+
+
+def numbers_of(bits: torch.Tensor) -> torch.Tensor:
+    """int32 as the float32 numbers whose bits they are.
+
+    Raises:
+        UnfedError: they are no finite numbers, as when shares of different things are added.
+    """
+    numbers = bits.view(torch.float32)
+    if not numbers.isfinite().all():
+        raise UnfedError("the shares of the two entries do not add up to rows of numbers", kind="protocol")
+    return numbers

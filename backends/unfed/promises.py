@@ -1,0 +1,100 @@
+"""What `unfed` promises, and what it does not. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unfed.plugins import Claim
+
+from ..common.claims import on_the_network
+
+GUARD = "guard"
+SEALED = "AES-256-GCM and X25519 hold what they promise"
+FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
+
+
+def guarantee(
+    relays: tuple[str, ...],
+    entries: tuple[str, str],
+    opens: Mapping[str, Mapping[str, tuple[str, ...]]],
+    layers: tuple[str, ...],
+    tail: int,
+) -> tuple[Claim, ...]:
+    """Claims on prompt, output, identity and weights.
+
+    Args:
+        relays: the guard among them.
+        opens: what each party opens, by name.
+    """
+    claims: list[Claim] = []
+    for asset in ("prompt", "output"):
+        for relay in relays:
+            claims.append(_kept(asset, (relay,), (SEALED,), ("length", "message times")))
+        for entry in entries:
+            claims.append(_kept(asset, (entry,), (SEALED, FIXED_KEY), ("length",)))
+        claims.append(Claim(asset=asset, property="confidentiality", against=entries, basis="none"))
+    for node in layers:
+        claims.append(_open("prompt", node, ("activations", "length")))
+        told = ("activations", "length") if tail or node != layers[-1] else ("activations", "length", "logits")
+        claims.append(_open("output", node, told))
+    claims += _identity(relays, entries, layers)
+    claims.append(Claim(asset="output", property="integrity", against=(*entries, *layers), basis="none"))
+    claims += [
+        Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
+        for name in (*entries, *layers)
+        if (parts := tuple(part for part in opens[name]["model"] if part != "config"))
+    ]
+    return (*claims, *on_the_network())
+
+
+def _identity(relays: tuple[str, ...], entries: tuple[str, str], layers: tuple[str, ...]) -> list[Claim]:
+    """Who asks is known to the guard, and to whoever pools what it has with the guard."""
+    claims = [
+        Claim(asset="identity", property="anonymity", against=(GUARD,), basis="none", reveals=("who asks, and when",))
+    ]
+    for name in (*relays, *entries, *layers):
+        if name != GUARD:
+            claims.append(
+                Claim(
+                    asset="identity",
+                    property="anonymity",
+                    against=(name,),
+                    basis="computational",
+                    assumes=(SEALED, "more than one asks through the guard"),
+                )
+            )
+    for name in dict.fromkeys((*entries, layers[0], layers[-1])):
+        claims.append(
+            Claim(
+                asset="identity",
+                property="anonymity",
+                against=(GUARD, name),
+                basis="none",
+                reveals=("who asks, by the times of messages",),
+            )
+        )
+    claims.append(
+        Claim(
+            asset="identity",
+            property="anonymity",
+            against=("network",),
+            basis="none",
+            reveals=("who asks, by the times of messages",),
+        )
+    )
+    return claims
+
+
+def _kept(asset: str, against: tuple[str, ...], assumes: tuple[str, ...], reveals: tuple[str, ...]) -> Claim:
+    return Claim(
+        asset=asset,
+        property="confidentiality",
+        against=against,
+        basis="computational",
+        assumes=assumes,
+        reveals=reveals,
+    )
+
+
+def _open(asset: str, node: str, reveals: tuple[str, ...]) -> Claim:
+    return Claim(asset=asset, property="confidentiality", against=(node,), basis="none", reveals=reveals)

@@ -1,0 +1,64 @@
+"""One query's circuits, as its client has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import torch
+
+from unfed.plugins import Context, UnfedError
+
+from ..mpc.engine.embedding import keys
+from .cells import ToEntry, asked, encode_told, read_result
+from .onion import Circuit, Hop, Unsealed, new_id
+
+
+class Session:
+    """Fresh circuits over `paths`, guard first: to the entries, and to the last of the layers.
+
+    Attributes:
+        names: what the guard is told to call the circuits.
+    """
+
+    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]]) -> None:
+        self._ctx = ctx
+        session, self._reply = new_id(), new_id()
+        told = encode_told(ToEntry(session, self._reply))
+        self._circuits = [Circuit(path, this) for path, this in zip(paths, (told, told, self._reply), strict=True)]
+        self._guard = paths[0][0].name
+        self.names = tuple(new_id() for _ in self._circuits)
+        self._results: asyncio.Queue[torch.Tensor] = asyncio.Queue()
+
+    async def open(self) -> None:
+        for name, circuit in zip(self.names, self._circuits, strict=True):
+            await self._ctx.send(self._guard, "open", circuit=name, data=circuit.opening)
+
+    async def ask(self, ids: list[int], start: int) -> None:
+        """Have tokens looked up and run through the layers, at the places from `start` on."""
+        for number, each in enumerate(keys(ids, self._ctx.model.card.vocab)):
+            data = self._circuits[number].seal(asked(start, each))
+            await self._ctx.send(self._guard, "cell", circuit=self.names[number], data=data)
+
+    async def result(self) -> torch.Tensor:
+        """Hidden states [1, t, width] that come back for what was asked next."""
+        return await self._results.get()
+
+    def came(self, sender: str, name: bytes, data: bytes) -> None:
+        """A cell came back.
+
+        Raises:
+            UnfedError: (`protocol`) it is not what the end of the circuit sealed, or comes on the way out.
+        """
+        if name != self.names[-1]:
+            raise UnfedError(f"{sender} answers on a circuit that leads out", kind="protocol", party=sender)
+        try:
+            opened = self._circuits[-1].open(data)
+            self._results.put_nowait(read_result(opened, self._ctx.model.card.hidden))
+        except Unsealed as error:
+            by = error.by or (sender,)
+            raise UnfedError(f"{' or '.join(by)} sent back {error}", kind="protocol", party=by[0]) from None
+
+    async def close(self) -> None:
+        for name in self.names:
+            await self._ctx.send(self._guard, "close", circuit=name)

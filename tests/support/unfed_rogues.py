@@ -1,0 +1,133 @@
+"""Parties of `unfed` that misbehave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from unfed.backends.unfed.entry import Entry
+from unfed.backends.unfed.hop import Hop, announcement
+from unfed.backends.unfed.layers import Layers
+from unfed.plugins import serve
+
+
+class _Meddling(Hop):
+    """Does something else with the third message that it should hand on, of one kind."""
+
+    kind = "cell"
+
+    async def start(self) -> None:
+        await super().start()
+        self._count = 0
+        self.ctx = _Between(self.ctx, self)  # type: ignore[assignment]
+
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class _Between:
+    def __init__(self, ctx: Any, role: _Meddling) -> None:
+        self._ctx, self._role = ctx, role
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ctx, name)
+
+    async def send(self, peer: str, method: str, **fields: Any) -> None:
+        async def send(**fields: Any) -> None:
+            await self._ctx.send(peer, method, **fields)
+
+        role = self._role
+        if method == role.kind:
+            role._count += 1
+            if role._count == 3:
+                await role.meddle(send, peer, fields)
+                return
+        await send(**fields)
+
+
+class Flipping(_Meddling):
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        data = bytearray(fields["data"])
+        data[len(data) // 2] ^= 1
+        await send(circuit=fields["circuit"], data=bytes(data))
+
+
+class Cutting(_Meddling):
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        await send(circuit=fields["circuit"], data=fields["data"][:-16])
+
+
+class Dropping(_Meddling):
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        pass
+
+
+class Repeating(_Meddling):
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        await send(**fields)
+        await send(**fields)
+
+
+class Inventing(_Meddling):
+    """A cell of a circuit that does not exist."""
+
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        await send(circuit=bytes(16), data=fields["data"])
+
+
+class Reopening(_Meddling):
+    """An opening once more, under another name."""
+
+    kind = "open"
+
+    async def meddle(self, send: Any, peer: str, fields: dict[str, Any]) -> None:
+        await send(**fields)
+        await send(circuit=bytes(16), data=fields["data"])
+
+
+class FlippingBack(Flipping):
+    kind = "back"
+
+
+class Impostor(Hop):
+    """Says that its own key is an entry's."""
+
+    @serve
+    async def directory(self, sender: str) -> dict[str, list[bytes]]:
+        found = await super().directory(sender)
+        public = found[self.ctx.name][0]
+        return found | {"entry-0": [public, self.ctx.sign(announcement(public))]}
+
+
+class Forgetful(Hop):
+    """Leaves an entry out of the directory."""
+
+    @serve
+    async def directory(self, sender: str) -> dict[str, list[bytes]]:
+        found = await super().directory(sender)
+        del found["entry-0"]
+        return found
+
+
+class Misshapen(Entry):
+    """Sends a row too few."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._table.columns -= 1
+
+
+class Noise(Entry):
+    """Sends shares that add up to no numbers."""
+
+    async def start(self) -> None:
+        await super().start()
+        self._table._packed |= 0x7F800000
+
+
+class Narrow(Layers):
+    """Hands on less than it should."""
+
+    async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
+        await super()._on(session, reply, hidden[..., :-1], start)

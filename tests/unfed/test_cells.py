@@ -1,0 +1,71 @@
+"""What the ends of circuits say to one another: as it was said, or refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unfed.backends.mpc.engine.embedding import keys, levels, look_up
+from unfed.backends.mpc.engine.rows import HALF, Rows
+from unfed.backends.unfed.cells import asked, read, read_result, result
+from unfed.backends.unfed.entry import bits_of, numbers_of
+from unfed.backends.unfed.onion import Unsealed, bucket, padded
+from unfed.plugins import UnfedError
+
+VOCAB = 320
+DEPTH = levels(VOCAB)
+
+
+@given(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9), st.integers(0, 1000))
+def test_keys_arrive_as_they_were_sent(ids: list[int], start: int) -> None:
+    for each in keys(ids, VOCAB):
+        place, told = read(asked(start, each), VOCAB, DEPTH)
+        assert place == start
+        assert all(bool((one == other).all()) for one, other in zip(told, each, strict=True))
+
+
+def test_cells_tell_no_more_of_a_prompt_than_a_bucket() -> None:
+    sizes = {len(asked(0, keys(list(range(tokens)), VOCAB)[0])) for tokens in range(1, 20)}
+    assert len(sizes) < 8 and all(size == bucket(size - 4) for size in sizes)
+
+
+@given(st.binary(max_size=400))
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(Unsealed):
+        read(data, VOCAB, DEPTH)
+    with pytest.raises(Unsealed):
+        read(padded(data, bucket(len(data))), VOCAB, DEPTH)
+
+
+def test_keys_of_another_vocabulary_are_refused() -> None:
+    with pytest.raises(Unsealed):
+        read(asked(0, keys([1], 5000)[0]), VOCAB, DEPTH)
+
+
+@given(st.integers(1, 5), st.integers(1, 40))
+def test_hidden_states_arrive_as_they_were_sent(tokens: int, width: int) -> None:
+    hidden = torch.randn(1, tokens, width)
+    assert torch.equal(read_result(result(hidden), width), hidden)
+
+
+@pytest.mark.parametrize("data", [b"", b"123", bytes(4 * 7)])
+def test_what_is_no_hidden_state_is_refused(data: bytes) -> None:
+    with pytest.raises(Unsealed):
+        read_result(padded(data, 512), 8)
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
+def test_rows_are_found_to_the_bit(numbers: list[float]) -> None:
+    """Whatever floating-point numbers they hold, -0 alone becomes 0."""
+    table = torch.tensor(numbers, dtype=torch.float32).reshape(4, 2)
+    rows = Rows(bits_of(table), HALF)
+    for token in range(4):
+        first, second = (look_up(party, key, rows).to(torch.int32) for party, key in enumerate(keys([token], 4)))
+        assert torch.equal(numbers_of(first + second), table[token : token + 1])
+
+
+def test_shares_that_do_not_belong_together_are_no_numbers_for_long() -> None:
+    with pytest.raises(UnfedError, match="do not add up"):
+        numbers_of(torch.full((1, 4), 0x7FC00000, dtype=torch.int32))

@@ -1,0 +1,80 @@
+"""The plan of `unfed`: who is linked to whom, who opens what, and what is promised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from random_models import save_gpt2, save_llama
+
+from unfed.backends.unfed.backend import ENTRIES, GUARD, Unfed
+from unfed.console.runner.models import read_card
+from unfed.plugins import Plan, UnfedError, badge
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llama(tmp_path_factory.mktemp("llama"), layers=4, hidden=32)
+
+
+def plan(folder: Path, **options: Any) -> Plan:
+    return Unfed().plan({"model": read_card(folder)}, Unfed.Options(**options)).check()
+
+
+@pytest.mark.parametrize("relays", [0, 1, 2, 3])
+@pytest.mark.parametrize("shards", [1, 2, 4])
+def test_the_client_reaches_the_guard_alone_and_entries_do_not_reach_each_other(
+    folder: Path, relays: int, shards: int
+) -> None:
+    made = plan(folder, relays=relays, shards=shards)
+    assert made.peers("client") == (GUARD,) and made.private_ids
+    for entry, other in (ENTRIES, ENTRIES[::-1]):
+        assert other not in made.peers(entry) and "layers-0" in made.peers(entry)
+    assert len(made.parties) == 1 + 1 + 3 * relays + 2 + shards
+    assert not set(made.known("client")) & {f"layers-{number}" for number in range(shards - 1)}
+    for party in made.processes():
+        assert party == "client" or made.known(party) == ()
+
+
+def test_each_opens_what_it_needs(folder: Path) -> None:
+    opens = {party.name: party.opens.get("model", ()) for party in plan(folder, tail=1).parties}
+    assert opens["client"] == ("config", "head", "layers 3-3")
+    assert opens[GUARD] == opens["relay-2"] == ()
+    assert opens["entry-0"] == ("config", "embedding")
+    assert [opens[f"layers-{number}"] for number in range(3)] == [
+        ("config", f"layers {number}-{number}") for number in range(3)
+    ]
+
+
+def test_where_positions_are_a_table_the_first_layers_open_it(tmp_path: Path) -> None:
+    made = plan(save_gpt2(tmp_path / "gpt2", layers=2, hidden=32), shards=2)
+    assert made.party("layers-0").opens["model"] == ("config", "embedding", "layers 0-0")
+
+
+def test_a_tail_of_all_layers_is_refused(folder: Path) -> None:
+    with pytest.raises(UnfedError, match=r"tail is 4, and .* has 4 layers"):
+        plan(folder, tail=4)
+
+
+def test_what_is_promised(folder: Path) -> None:
+    claims = plan(folder).guarantee
+    held = {(claim.asset, claim.against) for claim in claims if claim.denies}
+    for party in (GUARD, "relay-1", *ENTRIES):
+        assert {("prompt", (party,)), ("output", (party,))} <= held
+    for party in ("layers-0", "layers-2"):
+        assert ("prompt", (party,)) not in held and ("identity", (party,)) in held
+    assert ("identity", (GUARD,)) not in held and ("prompt", ENTRIES) not in held
+    assert badge(claims) == "prompt: exposed", "layers see activations"
+
+
+@pytest.mark.parametrize(("tail", "told"), [(0, True), (1, False)])
+def test_the_last_layer_could_work_out_what_is_likely_unless_the_client_has_a_tail(
+    folder: Path, tail: int, told: bool
+) -> None:
+    (claim,) = (
+        c
+        for c in plan(folder, tail=tail).guarantee
+        if c.asset == "output" and c.against == ("layers-2",) and c.property == "confidentiality"
+    )
+    assert ("logits" in claim.reveals) == told
