@@ -42,12 +42,12 @@ MODELS = (("random Llama of 100M", 0.90, 32, 16), ("demo model", 0.5, 64, 24))
 
 
 async def measure(report: Report, folder: Path) -> None:
-    for model, (named, bar, tokens, runs) in zip((_random, demo), MODELS, strict=True):
+    for model, (named, bar, tokens, runs) in zip((random_llama, demo), MODELS, strict=True):
         path = await model(folder)
         async with AsyncExitStack() as stack:
             launcher = await stack.enter_async_context(one_launcher(folder))
             fleets = {
-                name: await stack.enter_async_context(_fleet(launcher, folder, path, name, options))
+                name: await stack.enter_async_context(fleet_of(launcher, folder, path, name, options))
                 for name, options in (("plain", {}), ("split", {"shards": SHARDS}))
             }
             peer = await Peer.start("peer_generate.py", str(path))
@@ -62,7 +62,7 @@ async def _model(
 
     def ours(name: str) -> Turn:
         async def turn(number: int) -> float:
-            answer, _ = await tokens_of(fleets[name], _query(number, tokens))
+            answer, _ = await tokens_of(fleets[name], asked(number, tokens))
             return per_second([token.at for token in answer])
 
         return turn
@@ -104,7 +104,7 @@ async def _errors(fleets: dict[str, Fleet], peer: Peer, folder: Path, tokens: in
     worst = {"plain": 0.0, "split": 0.0}
     for number, prompt in enumerate(PROMPTS):
         answers = {
-            name: (await tokens_of(fleet, _query(number, tokens, logits=True)))[0] for name, fleet in fleets.items()
+            name: (await tokens_of(fleet, asked(number, tokens, logits=True)))[0] for name, fleet in fleets.items()
         }
         file = folder / "logits.npy"
         told = await peer.ask({"prompt": prompt, "max_new_tokens": tokens, "logits": str(file)})
@@ -127,7 +127,7 @@ def logit_error(name: str, answer: Sequence[Token], reference: Sequence[Token]) 
     return found.max_logit_error
 
 
-def _query(number: int, tokens: int, *, logits: bool = False) -> Query:
+def asked(number: int, tokens: int, *, logits: bool = False) -> Query:
     prompt = PROMPTS[number % len(PROMPTS)]
     return Query(id=secrets.token_hex(6), prompt=prompt, max_new_tokens=tokens, logits=logits)
 
@@ -140,7 +140,7 @@ def per_second(at: Sequence[float]) -> float:
 
 
 @asynccontextmanager
-async def _fleet(
+async def fleet_of(
     launcher: LocalLauncher, folder: Path, model: Path, name: str, options: dict[str, Any]
 ) -> AsyncIterator[Fleet]:
     backend = PluginHost().backend(name)
@@ -150,10 +150,11 @@ async def _fleet(
         yield fleet
 
 
-async def _random(folder: Path) -> Path:
+async def random_llama(folder: Path, vocab: int = 8192) -> Path:
     """Made in a process of its own: the bench's imports no torch."""
     path = folder / "random"
-    code = "import sys; from pathlib import Path; import random_models as m; m.save_llama_100m(Path(sys.argv[1]))"
+    make = f"m.save_llama_100m(Path(sys.argv[1]), vocab={vocab})"
+    code = f"import sys; from pathlib import Path; import random_models as m; {make}"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, str(path), cwd=HERE.parent / "support", start_new_session=True
     )

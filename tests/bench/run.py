@@ -27,6 +27,7 @@ from bench.report import Report, table  # noqa: E402
 PARTS = {
     "wire": "round trips between two parties, against gRPC",
     "decode": "tokens per second of plain and split, against generate",
+    "unfed": "tokens per second of unfed, against split and against itself without sealing its cells",
     "mpc": "our MPC engine, against CrypTen and SPU",
     "fleet": "how soon ten nodes are ready and what they weigh, against cold processes",
     "console": "first paint and --help, against bare Python",

@@ -168,9 +168,9 @@ def save_gpt2(
     return _save(GPT2LMHeadModel, shape, folder, seed, generation, tokenizer, dtype, shard_size)
 
 
-def save_llama_100m(folder: Path, *, seed: int = 0) -> Path:
+def save_llama_100m(folder: Path, *, seed: int = 0, vocab: int = 8192) -> Path:
     """The Llama of about 100M parameters that benches run on."""
-    return save_llama(folder, layers=12, hidden=768, heads=12, intermediate=2048, vocab=8192, context=1024, seed=seed)
+    return save_llama(folder, layers=12, hidden=768, heads=12, intermediate=2048, vocab=vocab, context=1024, seed=seed)
 
 
 def _save(
