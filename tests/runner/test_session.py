@@ -192,7 +192,7 @@ async def test_an_interrupted_run_keeps_what_it_has(session: Session, model: Pat
 
 
 async def test_cancelling_one_variant_leaves_the_rest(session: Session, model: Path) -> None:
-    request = msgspec.structs.replace(await asked(model, tokens=100, texts=TEXTS[:2]), emulation=SLOW)
+    request = msgspec.structs.replace(await asked(model, tokens=30, texts=TEXTS[:2]), emulation=SLOW)
     record = await session.run(request, when_streaming("split", lambda: session.cancel("split")))
     states = [(r.variant, r.prompt_id, r.status) for r in record.results]
     assert states == [("plain", "p1", "ok"), ("split", "p1", "cancelled"), ("plain", "p2", "ok"), ("split", "p2", "ok")]
