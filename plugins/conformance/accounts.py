@@ -18,6 +18,7 @@ from .needles import Needles
 from .outcome import Complaint, complain
 from .privacy import Planted, judge
 from .rig import SHORT, Rig
+from .wanted import Wanted
 
 SLACK = 0.05
 PLANTED = 3
@@ -168,13 +169,14 @@ async def logs(rig: Rig) -> str:
             continue
         needles.add_words("a prompt", (word for word in prompt.split() if len(word) >= 10 and word != "word"))
         needles.add_ids("token ids of a prompt", rig.planter.ids(prompt), rig.card.vocab if rig.card else 1 << 16)
+    wanted = Wanted(needles)
     files = sorted(path for path in rig.logs.rglob("*") if path.is_file())
     problems = []
     for path in files:
-        problems += [f"the log {path.name} holds {what}" for what in _found(_of_parties(path), needles)]
+        problems += [f"the log {path.name} holds {what}" for what in _found(_of_parties(path), wanted)]
     for failure in rig.failures:
         told = "\n".join(str(each) for each in (failure.message, failure.hint or ""))
-        problems += [f"the error {failure.kind!r} holds {what}" for what in _found(told.encode(), needles)]
+        problems += [f"the error {failure.kind!r} holds {what}" for what in _found(told.encode(), wanted)]
     complain(f"{problem}: say what is wrong without quoting it" for problem in problems)
     return f"{len(files)} logs and {len(rig.failures)} errors searched for {len(rig.planted)} prompts"
 
@@ -186,9 +188,6 @@ def _of_parties(path: Path) -> bytes:
         raise UnfedError(f"cannot read {path.name}: {error.strerror}") from error
 
 
-def _found(data: bytes, needles: Needles) -> list[str]:
+def _found(data: bytes, wanted: Wanted) -> list[str]:
     letters = re.sub(r"[\W_]", "", data.decode("utf-8", "replace")).casefold()
-    found = [what for what, needle in needles.raw if needle in data]
-    found += [spelled.what for spelled in needles.spelled if spelled.within(data)]
-    found += [what for what, word in needles.words if word in letters]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*wanted.in_message(data), *wanted.in_text(letters)]))

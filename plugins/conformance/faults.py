@@ -18,8 +18,9 @@ CANCELLED_WITHIN = 2.0
 LOST_WITHIN = 5.0
 HUNG_WITHIN = 15.0
 GONE_WITHIN = 3.0
+QUIET_WITHIN = 8.0
 REPAIRED_WITHIN = 60.0
-"""Seconds from the fault to the end of the query, to the end of the last process, and to the next answer."""
+"""Seconds from the fault to the end of the query, of the last process, of messages about it, and to the next answer."""
 AT_ONCE = 3
 """Fleets with a hung node at the same time."""
 
@@ -163,7 +164,7 @@ async def _quiet(fleet: Fleet) -> bool:
     What is done ahead of the next query ends too.
     """
     await fleet.rested()
-    deadline = time.monotonic() + 4 * CANCELLED_WITHIN
+    deadline = time.monotonic() + QUIET_WITHIN
     counts = None
     while time.monotonic() < deadline:
         now = {party.name: party.messages_out for party in fleet.parties()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,6 +13,11 @@ import numpy as np
 from ..view import Entry, View
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
+
+_KINDS = {
+    **{f"{sign}int{8 * size}": f"i{size}" for sign in ("", "u") for size in (1, 2, 4, 8)},
+    **{f"float{8 * size}": f"f{size}" for size in (2, 4, 8)},
+}
 
 
 class Seen(NamedTuple):
@@ -25,6 +31,30 @@ class Seen(NamedTuple):
         if self.entry.kind == "held":
             return f"what {self.party} holds as {self.entry.name!r}"
         return f"{self.entry.name or 'reply'!r} from {self.entry.sender} to {self.party}"
+
+
+class Haystack:
+    """What one party saw, made ready for any number of searches."""
+
+    def __init__(self, seen: Sequence[Seen]) -> None:
+        self.seen = seen
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        return texts(self.seen)
+
+    @cached_property
+    def streams(self) -> dict[str, Numbers]:
+        return streams(self.seen)
+
+    @cached_property
+    def arrays(self) -> list[Placed]:
+        return arrays(self.seen)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes and numbers in it."""
+        return sum(len(data) for each in self.seen for data, _ in raw(each.entry))
 
 
 class Placed(NamedTuple):
@@ -41,13 +71,14 @@ def entries_after(view: View, skip: int) -> list[Seen]:
     return [Seen(view.party, entry) for place, entry in enumerate(view) if place >= skip]
 
 
-def raw(entry: Entry) -> Iterator[bytes]:
-    """Every run of bytes in an entry, as `View.haystack` gives them for a whole view."""
-    yield entry.frame
-    yield entry.name.encode()
-    yield msgspec.msgpack.encode(entry.fields)
+def raw(entry: Entry) -> Iterator[tuple[bytes, str]]:
+    """Every run of bytes in an entry, as `View.haystack` gives them for a whole view; and for arrays, of which kind of
+    number they are, as `Run` has it."""
+    yield entry.frame, ""
+    yield entry.name.encode(), ""
+    yield msgspec.msgpack.encode(entry.fields), ""
     for array in entry.arrays.values():
-        yield array.data
+        yield array.data, _KINDS.get(array.dtype, "")
 
 
 def texts(seen: Iterable[Seen]) -> dict[str, str]:
@@ -133,7 +164,7 @@ def _whole(values: Numbers) -> Iterator[tuple[str, Numbers]]:
         return
     whole = values.dtype.kind in "iu"
     if whole or (np.isfinite(values).all() and (values == np.floor(values)).all() and (np.abs(values) < 2**53).all()):
-        yield "", values.reshape(-1).astype(np.int64)
+        yield "", values.reshape(-1).astype(values.dtype if whole and values.itemsize == 1 else np.int64, copy=False)
     if values.ndim and values.shape[-1] >= 16:
         rows = values.reshape(-1, values.shape[-1])
         if (np.count_nonzero(rows, axis=1) == 1).all():

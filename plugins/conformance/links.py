@@ -40,10 +40,11 @@ async def refusals(rig: Rig) -> str:
 
 
 async def _knock(probes: Probes, targets: Mapping[str, list[str]]) -> list[tuple[str, str, dict[str, str]]]:
-    """Have each source try its targets one after the other, all sources at once."""
+    """Have each source try its targets, all at once."""
 
     async def one(source: str) -> list[tuple[str, str, dict[str, str]]]:
-        return [(source, target, await probes.knock(source, target)) for target in targets[source]]
+        tried = await probes.knock(source, targets[source])
+        return [(source, target, doors) for target, doors in zip(targets[source], tried, strict=True)]
 
     return list(itertools.chain.from_iterable(await asyncio.gather(*map(one, targets))))
 

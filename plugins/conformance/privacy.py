@@ -17,9 +17,10 @@ from ..models import ModelCard
 from ..plan import Plan
 from ..query import Token
 from .canary import Canary, Planter
-from .haystack import Seen
+from .haystack import Haystack, Seen
 from .needles import LETTERS, Needles
-from .search import Finding, Search
+from .search import Search
+from .wanted import Finding
 
 Views = Mapping[str, Sequence[Seen]]
 """Process → what it saw of the canaries."""
@@ -49,7 +50,7 @@ def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter
     """Search for every asset that a claim keeps from a coalition; and say what those saw that are promised nothing."""
     verdict = Verdict()
     open_to = {asset: _exposed(plan, asset) for asset in SEARCHED}
-    views = {name: without_tables(seen, planter.card) for name, seen in views.items()}
+    stacks = {name: Haystack(without_tables(seen, planter.card)) for name, seen in views.items()}
     searches: dict[tuple[str, bool], tuple[Search, list[str]]] = {}
     for claim in plan.guarantee:
         coalition = members(plan, claim)
@@ -59,7 +60,7 @@ def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter
         key = claim.asset, bool(coalition & open_to[other])
         if key not in searches:
             needles, missing = look_for(claim.asset, planted, planter, other_is_open=key[1])
-            searches[key] = Search(views, needles), missing
+            searches[key] = Search(stacks, needles), missing
         search, missing = searches[key]
         found = search.by(sorted(coalition))
         who = " with ".join(sorted(coalition))
@@ -68,7 +69,7 @@ def judge(plan: Plan, planted: Sequence[Planted], views: Views, planter: Planter
             verdict.broken += [
                 f"{claim.asset} is denied to {who} ({claim.basis}), which saw {finding}" for finding in found
             ]
-            verdict.unsearched += missing
+            verdict.unsearched += [*missing, *search.beyond]
         elif found:
             verdict.declared.append(f"{who}: {', '.join(_kinds(found))}")
     verdict.unsearched = list(dict.fromkeys(verdict.unsearched))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,9 +59,11 @@ class Probes:
         await self.fleet.rested()
         return {name: msgspec.convert(await self._ask(name, None), Weight) for name in self._lines}
 
-    async def knock(self, source: str, target: str) -> dict[str, str]:
-        """Have `source` try every door of `target`; door → how it was refused, empty where it got in."""
-        return msgspec.convert(await self._ask(source, self.fleet.addresses()[target]), dict[str, str])
+    async def knock(self, source: str, targets: Sequence[str]) -> list[dict[str, str]]:
+        """Have `source` try every door of each target at once; door → how it was refused, empty where it got in."""
+        addresses = self.fleet.addresses()
+        answers = await self._ask(source, [addresses[target] for target in targets])
+        return msgspec.convert(answers, list[dict[str, str]])
 
     async def _ask(self, name: str, question: Any) -> Any:
         reader, writer = self._lines[name]

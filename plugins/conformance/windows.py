@@ -2,72 +2,130 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from .chance import least_bits
 from .haystack import Numbers
-from .runs import ANCHOR, MANY, anchors
+from .runs import ANCHOR, MANY, anchors, pairs
 
 _BITS = 22
 """Of the codes that tell a window by its first numbers; only where these stand is it compared."""
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 
 
-class Windows:
-    """Named windows [n, k] of whole numbers."""
+class Window(NamedTuple):
+    """Whole numbers [n] of a secret, under the name that a report uses.
 
-    def __init__(self, named: Sequence[tuple[str, Numbers]]) -> None:
-        self._named = [(what, windows) for what, windows in named if len(windows)]
-        self._short = [(what, windows) for what, windows in self._named if windows.shape[1] < ANCHOR]
-        largest = [windows.max(axis=1) for _, windows in self._named]
-        self._span = (min(each.min() for each in largest), max(each.max() for each in largest)) if largest else None
+    Attributes:
+        least: so many of the first numbers have to stand somewhere, and those after them as far as chance asks for
+            more; all of them by default.
+        alphabet: the secret's numbers are below this.
+    """
+
+    what: str
+    numbers: Numbers
+    least: int = 0
+    alphabet: int = 1 << 62
+
+    @property
+    def head(self) -> Numbers:
+        return self.numbers[: self.least or None]
+
+    def standing(self, stream: Numbers, place: int) -> int:
+        """How many of the numbers stand at this place of `stream`; none where they are too few."""
+        here = stream[place : place + len(self.numbers)]
+        other = np.flatnonzero(here != self.numbers[: len(here)])
+        count = int(other[0]) if len(other) else len(here)
+        return count if count >= len(self.head) else 0
+
+
+class Windows:
+    """Named windows of whole numbers.
+
+    Args:
+        places: how many places of random numbers they are looked for at; a window by chance does not count. None by
+            default.
+    """
+
+    def __init__(self, named: Sequence[Window], places: int = 0) -> None:
+        self._named = [window for window in named if len(window.head)]
+        self._bits = least_bits(places, len(self._named)) if places else 0.0
+        self._short = [window for window in self._named if len(window.head) < ANCHOR]
+        largest = [int(window.head.max()) for window in self._named]
+        self._span = (min(largest), max(largest)) if largest else None
         self._table = np.zeros(1 << _BITS, dtype=bool)
-        self._at: defaultdict[int, list[tuple[str, Numbers]]] = defaultdict(list)
-        for what, windows in self._named:
-            for window in windows if windows.shape[1] >= ANCHOR else ():
-                code = int(_codes(window[:ANCHOR])[0])
+        self._pairs = np.zeros(1 << 16, dtype=bool)
+        self._at: defaultdict[int, list[Window]] = defaultdict(list)
+        for window in self._named:
+            if len(window.head) >= ANCHOR:
+                code = int(_codes(window.head, np.zeros(1, np.int64))[0])
                 self._table[code] = True
-                self._at[code].append((what, window))
+                if ((two := window.head[:2].astype(np.uint8)) == window.head[:2]).all():
+                    self._pairs[pairs(two)] = True
+                self._at[code].append(window)
+
+    @property
+    def beyond(self) -> list[str]:
+        """Names of which no window is long enough to be told from chance, in whatever stream."""
+        within_reach = {each.what for each in self._named if len(each.numbers) * math.log2(each.alphabet) >= self._bits}
+        return [what for what in dict.fromkeys(each.what for each in self._named) if what not in within_reach]
 
     def within(self, stream: Numbers) -> Iterator[str]:
-        """Names of the windows that stand in `stream` (int64), each once, in the order that they were given in."""
+        """Names of the windows that stand in `stream` (whole numbers), each once, in the order they were given in."""
         # A window stands only where its largest number does, and of what looks random hardly anything is as small.
         if self._span is None or not ((stream >= self._span[0]) & (stream <= self._span[1])).any():
             return
-        found = {what for what, windows in self._short if holds(stream, windows)}
-        places, codes = anchors(stream, self._table, _codes)
+        information = functools.cache(lambda alphabet: bits_of(stream, alphabet))
+
+        def tells(window: Window, place: int) -> bool:
+            count = window.standing(stream, place)
+            return count > 0 and count * information(window.alphabet) >= self._bits
+
+        def holds(window: Window) -> bool:
+            return any(tells(window, place) for place in places_of(stream, window.head).tolist())
+
+        found = {window.what for window in self._short if holds(window)}
+        places, codes = anchors(stream, self._likely, self._table, _codes)
         if len(places) > MANY:
-            found |= {what for what, windows in self._named if holds(stream, windows)}
+            found |= {window.what for window in self._named if holds(window)}
         else:
             for place, code in zip(places.tolist(), codes.tolist(), strict=True):
-                for what, window in self._at[code]:
-                    if np.array_equal(stream[place : place + len(window)], window):
-                        found.add(what)
-        yield from dict.fromkeys(what for what, _ in self._named if what in found)
+                found |= {window.what for window in self._at[code] if window.what not in found and tells(window, place)}
+        yield from dict.fromkeys(window.what for window in self._named if window.what in found)
+
+    def _likely(self, stream: Numbers) -> Numbers:
+        if stream.dtype == np.uint8:
+            return np.flatnonzero(self._pairs[pairs(stream)])
+        return np.arange(len(stream) - 1)
 
 
-def _codes(stream: Numbers) -> Numbers:
-    """A number below 2^_BITS of each ANCHOR neighbours."""
-    numbers = stream.astype(np.int64).view(np.uint64)
-    one, two, three = (np.uint64(factor) for factor in _FACTORS)
-    mixed: Numbers = numbers[:-2] * one + numbers[1:-1] * two + numbers[2:] * three
+def bits_of(stream: Numbers, alphabet: int) -> float:
+    """Information in one number of a stream, in bits: what tells apart those of the alphabet that the stream has.
+
+    Eight where all of them are bytes, whatever they are written in.
+    """
+    largest = stream[(stream >= 0) & (stream < alphabet)].max(initial=0)
+    return math.log2(1 + int(largest))
+
+
+def _codes(stream: Numbers, at: Numbers) -> Numbers:
+    """A number below 2^_BITS of the ANCHOR neighbours at each of these places."""
+    mixed = np.zeros(len(at), np.uint64)
+    for offset, factor in enumerate(_FACTORS):
+        mixed += stream[at + offset].astype(np.int64).view(np.uint64) * np.uint64(factor)
     return mixed >> np.uint64(64 - _BITS)
 
 
-def holds(stream: Numbers, windows: Numbers) -> bool:
-    """Whether any of the windows [n, k] stands in `stream` as it is."""
-    width = windows.shape[1]
-    if len(stream) < width:
-        return False
-    last = len(stream) - width + 1
-    if not np.isin(stream[:last], windows[:, 0]).any():  # as hardly ever in what looks random: no need to try each
-        return False
-    for window in windows:
-        places = np.flatnonzero(stream[:last] == window[0])
-        for offset in range(1, width):
-            places = places[stream[places + offset] == window[offset]]
-        if places.size:
-            return True
-    return False
+def places_of(stream: Numbers, window: Numbers) -> Numbers:
+    """Where the window [k] stands in `stream` as it is."""
+    last = max(0, len(stream) - len(window) + 1)
+    places = np.flatnonzero(stream[:last] == window[0])
+    for offset in range(1, len(window)):
+        places = places[stream[places + offset] == window[offset]]
+    return places

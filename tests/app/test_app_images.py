@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from real_fleets import Lent
 from scripted_desk import drawn, shown, until
 from textual.widgets import TextArea
 
@@ -17,6 +18,7 @@ from unfed.console.app.local import LocalDesk
 from unfed.console.app.screens.trouble import Trouble
 from unfed.console.app.settings import Settings, write_settings
 from unfed.console.app.widgets.picture import Picture
+from unfed.console.fleet.process import LocalLauncher
 from unfed.console.results.record import ImageFile, Prompt
 from unfed.plugins import Image
 
@@ -65,7 +67,9 @@ def test_what_stands_in_the_box_for_an_image() -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDesk:
+def desk(launcher: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDesk:
+    """With the fork server of all tests."""
+    monkeypatch.setattr("unfed.console.runner.session.LocalLauncher", lambda logs: Lent(launcher))
     monkeypatch.setenv("UNFED_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("UNFED_CONFIG_DIR", str(tmp_path / "config"))
     write_settings(tmp_path / "state", Settings(welcomed=True))
@@ -73,6 +77,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDesk:
 
 
 @pytest.mark.slow
+@pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_a_digit_is_asked_drawn_and_classified(desk: LocalDesk, size: tuple[int, int], tmp_path: Path) -> None:
     app = UnfedApp(desk, profile="digits")

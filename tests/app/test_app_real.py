@@ -6,6 +6,7 @@ import os
 
 import psutil
 import pytest
+from real_fleets import Lent
 from scripted_desk import drawn, shown, until
 
 from unfed.console.app.app import UnfedApp
@@ -59,7 +60,9 @@ async def test_from_the_first_key_to_the_last_process(desk):
     assert alive == [], "nothing is left running"
 
 
-async def test_a_party_that_dies_within_an_answer_is_named_in_its_column_alone(desk):
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_party_that_dies_within_an_answer_is_named_in_its_column_alone(desk, launcher, monkeypatch):
+    monkeypatch.setattr("unfed.console.runner.session.LocalLauncher", lambda logs: Lent(launcher))
     app = UnfedApp(desk)
     async with app.run_test(size=(160, 45)) as pilot:
         await until(pilot, lambda: app.survey is not None, 60)

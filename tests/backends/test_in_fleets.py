@@ -21,7 +21,7 @@ from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
 from unfed.plugins import Answer, Backend, Failed, Finished, Query, Token, UnfedError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 SAVE: dict[str, Any] = {
     "llama": lambda folder: save_llama(folder, kv_heads=2, shard_size="60KB", generation={"eos_token_id": None}),
@@ -46,12 +46,13 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @asynccontextmanager
-async def fleets(folder: Path, logs: Path, *chosen: tuple[type[Backend], dict[str, Any]]) -> AsyncIterator[list[Fleet]]:
-    """Running fleets of the chosen backends on one fork server."""
-    launcher, running = LocalLauncher(logs), []
+async def fleets(
+    launcher: LocalLauncher, folder: Path, logs: Path, *chosen: tuple[type[Backend], dict[str, Any]]
+) -> AsyncIterator[list[Fleet]]:
+    """Running fleets of the chosen backends."""
+    running: list[Fleet] = []
     models = {"model": read_card(folder)}
     try:
-        await launcher.start()
         for number, (backend, options) in enumerate(chosen):
             plan = backend().plan(models, backend.Options(**options))
             fleet = Fleet(f"{backend.name}-{number}", backend.name, plan, models, launcher=launcher, logs=logs)
@@ -61,7 +62,6 @@ async def fleets(folder: Path, logs: Path, *chosen: tuple[type[Backend], dict[st
     finally:
         for fleet in running:
             await fleet.stop()
-        await launcher.close()
 
 
 async def ask(fleet: Fleet, query: Query) -> tuple[list[tuple[int, str, bytes | None]], Answer]:
@@ -82,10 +82,12 @@ def query(identifier: str, prompt: str, **about: Any) -> Query:
     return Query(id=identifier, prompt=prompt, **{"max_new_tokens": 20, "logits": True, **about})
 
 
-async def test_plain_is_generate_and_the_others_are_plain_at_once_and_in_turn(folder: Path, tmp_path: Path) -> None:
+async def test_plain_is_generate_and_the_others_are_plain_at_once_and_in_turn(
+    folder: Path, launcher: LocalLauncher, tmp_path: Path
+) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    async with fleets(folder, tmp_path, (Plain, {}), *VARIANTS) as (plain, *others):
+    async with fleets(launcher, folder, tmp_path, (Plain, {}), *VARIANTS) as (plain, *others):
         expected = {}
         for prompt in PROMPTS:
             inputs = tokenizer(prompt, return_tensors="pt")
@@ -106,10 +108,10 @@ async def test_plain_is_generate_and_the_others_are_plain_at_once_and_in_turn(fo
 
 @pytest.mark.parametrize(("backend", "options"), [(Plain, {}), (Split, {"shards": 2})])
 async def test_a_prompt_that_cannot_be_served_fails_alone_and_cancelling_leaves_a_fleet_that_answers(
-    backend: type[Backend], options: dict[str, Any], tmp_path: Path
+    backend: type[Backend], options: dict[str, Any], launcher: LocalLauncher, tmp_path: Path
 ) -> None:
     folder = save_llama(tmp_path / "llama", context=8192, generation={"eos_token_id": None})
-    async with fleets(folder, tmp_path, (backend, options)) as (fleet,):
+    async with fleets(launcher, folder, tmp_path, (backend, options)) as (fleet,):
         expected = (await ask(fleet, query("first", "calm")))[1]
         with pytest.raises(UnfedError, match="8193 tokens") as refused:
             await ask(fleet, query("long", "!" * 8193))

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 CONSOLE = (sys.executable, "-m", "unfed.console.cli")
 PROMPTS = ("a large wild cat", "the act of giving money to people in need", "a period of seven days")
+OVERLONG = "word " * 2000
 
 
 @pytest.fixture(autouse=True)
@@ -105,16 +106,14 @@ def test_compare_to_record_to_runs(tmp_path: Path, state: Path) -> None:
     assert len(console("runs", "export", "--format", "csv").stdout.splitlines()) == 10
 
 
-def test_one_overlong_prompt_fails_alone_and_all_of_them_are_bad_input() -> None:
-    overlong = "word " * 2000
-    done = console(*("compare", "--profile", "demo", "--prompt", PROMPTS[0], "--prompt", overlong, "--json", "-"))
+def test_one_overlong_prompt_fails_alone() -> None:
+    done = console(*("compare", "--profile", "demo", "--prompt", PROMPTS[0], "--prompt", OVERLONG, "--json", "-"))
     assert done.returncode == 1
     results = json.loads(done.stdout)["results"]
     assert [(each["prompt_id"], each["status"]) for each in results] == [
         ("p1", "ok"), ("p1", "ok"), ("p2", "failed"), ("p2", "failed"),
     ]  # fmt: skip
     assert all(each["error"]["kind"] == "bad-input" for each in results[2:])
-    assert console("compare", "--profile", "demo", "--prompt", overlong).returncode == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -185,6 +184,7 @@ def test_fleet_that_others_use(running: Any, state: Path) -> None:
     assert {party["pid"] for party in record["parties"]} <= {process.pid for process in below}
     wrong = console("compare", "--fleet", "lab", "--backend", "splat", "--prompt", "x")
     assert wrong.returncode == 2 and "did you mean 'split'" in wrong.stderr
+    assert console("compare", "--fleet", "lab", "--prompt", OVERLONG).returncode == 2  # all of them are bad input
     second = console("fleet", "start", "lab", "--profile", "demo")
     assert second.returncode == 2 and "running already" in second.stderr
     assert console("fleet", "stop", "lab").returncode == 0

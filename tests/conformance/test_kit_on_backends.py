@@ -45,10 +45,8 @@ VARIANTS = {
 }
 FAULTS = ("forgetting", "links", "cancel", "crash", "hang")
 LEFT_OUT = {  # for the sake of time: those above them are held to the same, by the same code
-    # Of the megabytes of a dealer's random bytes some stand, by chance, for four ids in a row: searched by hand.
-    "mpc": ("canaries",),
-    "mpc, secret weights": ("canaries", *FAULTS),  # their nodes fail as those above do
-    "mpc-crypten": ("canaries", "concurrency"),
+    "mpc, secret weights": FAULTS,  # their nodes fail as those above do
+    "mpc-crypten": ("concurrency",),
     "mpc-crypten, images": FAULTS,
     "plain, images": FAULTS,
 }

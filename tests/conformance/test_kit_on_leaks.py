@@ -13,6 +13,7 @@ from workshop import Workshop
 
 from unfed.console.runner.lab import ConsoleLab, LabFleet
 from unfed.plugins import Link, ModelCard, Models, Plan
+from unfed.plugins.conformance import faults
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,11 @@ def test_shares_betray_nothing_to_one_node_alone(leak: str, workshop: Workshop, 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found(fault: str, workshop: Workshop, demo_card: ModelCard) -> None:
+def test_a_fault_is_found(
+    fault: str, workshop: Workshop, demo_card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "GONE_WITHIN", 1.0)  # what never ends is there after a second, too
+    monkeypatch.setattr(faults, "QUIET_WITHIN", 3.0)
     check, said = FAULTS[fault]
     rig = workshop.rig(Leaky, {"model": demo_card}, leak=fault)
     try:

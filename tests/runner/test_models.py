@@ -35,31 +35,45 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_card(".").name == "mine/model" and read_card(".").folder == str(tmp_path / "mine" / "model")
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
-def test_folders_that_transformers_saves(tmp_path: Path, family: str) -> None:
-    """In a process of its own: the files are transformers', the card is ours, and the figures must be the model's."""
+FAMILIES = ("llama", "qwen2", "gpt2")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """What transformers saves, and says of it: in one process of its own, since it is slow to import."""
+    folder = tmp_path_factory.mktemp("saved")
     script = f"""
-import json, sys
+import json, pathlib, sys
 sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
 import random_models
 from transformers import AutoModelForCausalLM
-for tied, size in ((False, "50GB"), (True, "200KB")) if {family!r} != "gpt2" else ((True, "50GB"), (True, "200KB")):
-    more = {{}} if {family!r} == "gpt2" else {{"tied": tied}}
-    folder = random_models.save_{family}(__import__("pathlib").Path({str(tmp_path)!r}) / size, shard_size=size, **more)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    print(json.dumps([str(folder), tied, sum(p.numel() for p in model.parameters()), sorted(model.state_dict())]))
+for family in {FAMILIES!r}:
+    for tied, size in ((False, "50GB"), (True, "200KB")) if family != "gpt2" else ((True, "50GB"), (True, "200KB")):
+        more = {{}} if family == "gpt2" else {{"tied": tied}}
+        save = getattr(random_models, "save_" + family)
+        folder = save(pathlib.Path({str(folder)!r}) / family / size, shard_size=size, **more)
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        parameters = sum(p.numel() for p in model.parameters())
+        print(json.dumps([family, str(folder), tied, parameters, sorted(model.state_dict())]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        folder, tied, parameters, names = json.loads(line)
+    return folder, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_folders_that_transformers_saves(family: str, saved: tuple[Path, list[Any]]) -> None:
+    """The files are transformers', the card is ours, and the figures must be the model's."""
+    whole, told = saved
+    assert [each[0] for each in told].count(family) == 2
+    for _, folder, tied, parameters, names in (each for each in told if each[0] == family):
         card = read_card(folder)
         assert (card.family, card.layers, card.hidden, card.vocab, card.context) == (family, 4, 64, 320, 256)
         assert card.tied is tied and card.parameters == parameters
         assert set(card.tensors) == set(names) - ({"lm_head.weight"} if tied else set())
         parts = {card.part_of(name) for name in card.tensors}
         assert parts == {"embedding", "head", *(f"layer {index}" for index in range(4))}
-    assert (tmp_path / "200KB" / INDEX).is_file()
+    assert (whole / family / "200KB" / INDEX).is_file()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ import pytest_asyncio
 from image_models import save_classifier
 from model_folders import write_model
 from PIL import Image as Pillow
+from real_fleets import Lent
 
+from unfed.console.fleet.process import LocalLauncher
 from unfed.console.results.check import faults
 from unfed.console.results.export import rows
 from unfed.console.results.record import ImageFile, Prompt, from_json, to_json
@@ -100,12 +102,12 @@ def test_scores_come_from_the_one_token() -> None:
 
 # real fleets
 
-slow = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+slow = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def session(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
-    session = Session(PluginHost(), logs=tmp_path_factory.mktemp("logs"))
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def session(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
+    session = Session(PluginHost(), logs=tmp_path_factory.mktemp("logs"), launcher=Lent(launcher))
     await session.warm()
     yield session
     await session.close()
@@ -151,11 +153,11 @@ class TestRuns:
         assert row["prompt"] == image.path and json.loads(row["scores"]) == found["plain", "i0"].answer.scores  # type: ignore[union-attr]
 
     async def test_a_fleet_that_is_attached_to_is_sent_the_images(
-        self, session: Session, model: str, tmp_path: Path
+        self, launcher: LocalLauncher, model: str, tmp_path: Path
     ) -> None:
         request = await ask(model=model, file=self.file(tmp_path))
         up = asyncio.Event()
-        own = Session(PluginHost(), logs=tmp_path)
+        own = Session(PluginHost(), logs=tmp_path, launcher=Lent(launcher))
         supervisor = Supervisor("images", tmp_path / "s", Wanted(model=model, backends=("plain",)), request, own)
         serving = asyncio.create_task(supervisor.serve(lambda notice: None, up.set))
         await asyncio.wait_for(up.wait(), 60)

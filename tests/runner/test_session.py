@@ -14,7 +14,9 @@ import psutil
 import pytest
 import pytest_asyncio
 from random_models import save_llama
+from real_fleets import Lent
 
+from unfed.console.fleet.process import LocalLauncher
 from unfed.console.results.check import faults
 from unfed.console.results.record import Prompt, Record, to_json
 from unfed.console.runner.attached import AttachedFleet
@@ -28,7 +30,7 @@ from unfed.console.runner.supervisor import Supervisor
 from unfed.plugins import Emulation, Token, UnfedError
 from unfed.plugins.host import PluginHost
 
-pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 TEXTS = ("a large animal with four legs", "the act of moving", "a building where people live")
 SLOW = Emulation(delay=0.01)
@@ -40,9 +42,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_llama(tmp_path_factory.mktemp("llama"), layers=3, hidden=32, vocab=300, seed=1)
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def session(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
-    session = Session(PluginHost(), logs=tmp_path_factory.mktemp("logs"))
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def session(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
+    session = Session(PluginHost(), logs=tmp_path_factory.mktemp("logs"), launcher=Lent(launcher))
     await session.warm()
     yield session
     await session.close()
@@ -190,7 +192,7 @@ async def test_an_interrupted_run_keeps_what_it_has(session: Session, model: Pat
 
 
 async def test_cancelling_one_variant_leaves_the_rest(session: Session, model: Path) -> None:
-    request = msgspec.structs.replace(await asked(model, tokens=100, texts=TEXTS[:2]), emulation=SLOW)
+    request = msgspec.structs.replace(await asked(model, tokens=30, texts=TEXTS[:2]), emulation=SLOW)
     record = await session.run(request, when_streaming("split", lambda: session.cancel("split")))
     states = [(r.variant, r.prompt_id, r.status) for r in record.results]
     assert states == [("plain", "p1", "ok"), ("split", "p1", "cancelled"), ("plain", "p2", "ok"), ("split", "p2", "ok")]
@@ -213,11 +215,11 @@ async def test_audit_records_views_of_every_party(session: Session, model: Path,
         assert all(entry.attack is None and entry.reason for entry in result.audit)
 
 
-async def test_a_fleet_that_outlives_runs(session: Session, model: Path, tmp_path: Path) -> None:
+async def test_a_fleet_that_outlives_runs(launcher: LocalLauncher, model: Path, tmp_path: Path) -> None:
     host = PluginHost()
     wanted = Wanted(backends=("plain", "split"), model=str(model), max_new_tokens=8, prompts=("unused",))
     request = await build(wanted, host)
-    own = Session(host, logs=tmp_path / "logs")
+    own = Session(host, logs=tmp_path / "logs", launcher=Lent(launcher))
     supervisor = Supervisor("lab", tmp_path, wanted, request, own)
     ready = asyncio.Event()
     serving = asyncio.create_task(supervisor.serve(nothing, ready.set))

@@ -119,11 +119,11 @@ def helpers() -> list[psutil.Process]:
 
 
 async def test_hub_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "STALLED", 5.0)
+    monkeypatch.setattr(sources, "STALLED", 3.0)
     folder = write_model(tmp_path / "served")
     with small_hub("org/tiny", folder, stall="model.safetensors") as (address, _):
         monkeypatch.setenv("HF_ENDPOINT", address)
-        with pytest.raises(UnfedError, match="nothing has come for 5 s"):
+        with pytest.raises(UnfedError, match="nothing has come for 3 s"):
             await open_model("org/tiny", host())
     assert helpers() == []
 

@@ -20,7 +20,18 @@ import pytest_asyncio
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import PRELOAD, LocalLauncher
 from unfed.console.fleet.settlement import Settlement
-from unfed.plugins import Answer, Event, Failed, Failure, Finished, Plan, Query
+from unfed.plugins import (
+    Answer,
+    Event,
+    Failed,
+    Failure,
+    Finished,
+    Launcher,
+    PartyProcess,
+    PartySpec,
+    Plan,
+    Query,
+)
 
 SUPPORT = Path(__file__).parent
 _numbers = itertools.count(1)
@@ -42,6 +53,24 @@ async def launcher(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lo
     """A fork server that is warm and finds these helpers; tests that use it run on the session's event loop."""
     async with a_launcher(tmp_path_factory.mktemp("fork-server"), PRELOAD) as launcher:
         yield launcher
+
+
+class Lent(Launcher):
+    """A launcher for a session of one test, which the session does not end with itself."""
+
+    name = "lent"
+
+    def __init__(self, lender: Launcher) -> None:
+        self._lender = lender
+
+    async def start(self) -> None:
+        await self._lender.start()
+
+    async def launch(self, spec: PartySpec, log: Path) -> PartyProcess:
+        return await self._lender.launch(spec, log)
+
+    async def close(self) -> None:
+        """Leave it to whoever lent it."""
 
 
 @asynccontextmanager
