@@ -38,7 +38,7 @@ VARIANTS = {
     ),
     "unfed": (Unfed, {"shards": 2, "relays": 0}, "demo", "layers-0: embedding rows"),
     "mpc": (Mpc, {}, "one layer", ""),
-    "mpc, secret weights": (Mpc, {"weights": "secret"}, "one layer", ""),
+    "mpc, secret weights": (Mpc, {"weights": "secret", "pool": 0}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),
     "plain, images": (Plain, {}, "digits/cnn", "server: pixels; server: logits"),
     "mpc-crypten, images": (MpcCrypten, {}, "digits/mlp", "open, as declared: compute-0 with compute-1: pixels."),
