@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .blank import blank
-from .gates import AtLeast, Below, Spline, Table
+from .gates import Below, Relu, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
 from .rows import HALF, WORD, Rows
@@ -15,7 +15,7 @@ from .session import Computing, Deal, Dealing, Draw, Preparing, Run
 def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
     """A program that needs every kernel."""
     (wire,) = run.open(x)
-    total = run.apply(AtLeast(0), wire) + run.apply(Below(0), wire)
+    total = run.apply(Relu(), wire) + run.apply(Below(0), wire)
     total = total + run.apply(Spline(relative(lambda each: each**-0.5, 1 << 20, 1 << 22, 4)), wire)[0]
     result: torch.Tensor = total + run.apply(Table(bins(lambda each: each, 0, 12, 4, 20)), wire)
     return result
