@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing, under
 from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing
 from unfed.backends.mpc.secret import blanks, opening, share_of
@@ -36,18 +37,24 @@ from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, 
 NODES = ("compute-0", "compute-1")
 
 
+INPUTS = "inputs"
+"""The channels that inputs and results take."""
+
 SETS = {"mlp": 16}
 """For how many runs material is made at once, where more than one: seconds `offline` are those of one of them."""
+MESSAGES = 4
+"""In how many parts it then comes, so that a part is made, sent and expanded while others are."""
 
 PREPARED = ("offline", "deal", "fetch", "expand", "material")
 
 
 class Client(ClientRole):
     async def start(self) -> None:
-        self._ahead: dict[str, list[list[dict[str, Any]]]] = {}
+        self._ahead: dict[str, deque[list[dict[str, Any]]]] = {}
         self._folder = Path(self.ctx.settings["folder"])
         self._inputs = {name: arrays(self._folder, name) for name in self.ctx.settings["works"]}
         self._table = np.load(self._folder / "table.npy", mmap_mode="r") if "embedding" in self._inputs else None
+        self._channels = [await asyncio.to_thread(self.ctx.channel, node, INPUTS) for node in NODES]
 
     async def answer(self, query: Query) -> AsyncIterator[Answer]:
         asked = json.loads(query.prompt)
@@ -63,11 +70,13 @@ class Client(ClientRole):
         if self._table is not None and work == "embedding":
             ids = stored["ids"][number].tolist()
             wanted = self._table[ids].astype(np.float64)
-            replies = await self._both("look_up", *(each._asdict() for each in keys(ids, len(self._table))))
+            replies = self._exchanged(work, *(each._asdict() for each in keys(ids, len(self._table))))
         else:
             wanted = stored["wanted"][number]
-            shares = ring.share(ring.encode(torch.from_numpy(stored["x"][number]), given))
-            replies = await self._both("run", *({"share": share} for share in shares), work=work)
+            x = ring.encode(torch.from_numpy(stored["x"][number]), given)
+            mask = prepared[0]["mask"]
+            sent = ring.share(x) if mask is None else (x + mask,) * 2
+            replies = self._exchanged(work, *({"given": each} for each in sent))
         found = ring.decode(replies[0]["result"] + replies[1]["result"], made)
         online = time.perf_counter() - began
         if int(replies[0]["guard"] + replies[1]["guard"]):
@@ -81,20 +90,27 @@ class Client(ClientRole):
 
     async def _prepared(self, work: str) -> list[dict[str, Any]]:
         """What both nodes tell of the material of the next run, of which there is some afterwards."""
-        if not (ahead := self._ahead.setdefault(work, [])):
+        if not (ahead := self._ahead.setdefault(work, deque())):
             sets = SETS.get(work, 1)
             began = time.perf_counter()
-            told = await self._both("prepare", work=work, sets=sets)
+            told = await asyncio.gather(*(self.ctx.call(node, "prepare", work=work, sets=sets) for node in NODES))
+            masks = self._masks(told, sets)
             seconds = (time.perf_counter() - began) / sets
-            ahead += [[each | {"offline": seconds} for each in told]] * sets
-        return ahead.pop()
+            ahead += [[each | {"offline": seconds, "mask": mask} for each in told] for mask in masks]
+        return ahead.popleft()  # in the order in which the nodes use it
 
-    async def _both(self, method: str, *own: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
-        """Both nodes' replies to a call with the same `fields`, and with `own` ones for each."""
-        sent = own or ({}, {})
-        return await asyncio.gather(
-            *(self.ctx.call(node, method, **fields, **each) for node, each in zip(NODES, sent, strict=True))
-        )
+    def _masks(self, told: list[dict[str, Any]], sets: int) -> list[torch.Tensor | None]:
+        """What inputs are opened under; None where they are shared."""
+        shape, seeds = tuple(told[0]["shape"]), list(zip(*(each["told"] for each in told), strict=True))
+        nothing = torch.zeros(shape, dtype=torch.int64)
+        return [under(nothing, pair) for pair in seeds] if seeds else [None] * sets
+
+    def _exchanged(self, work: str, *own: dict[str, Any]) -> list[dict[str, Any]]:
+        """Both nodes' results of `work`, for which each is sent what is its own."""
+        for channel, fields in zip(self._channels, own, strict=True):
+            channel.query = self.ctx.query
+            channel.send(work=work, **fields)
+        return [channel.recv() for channel in self._channels]
 
 
 class _Worker(Role):
@@ -125,56 +141,72 @@ class Node(_Worker):
         await super().start()
         if "embedding" in self.ctx.settings["works"]:
             self._table = Rows(table(self._folder), HALF)
+        threading.Thread(target=self._serve, daemon=True).start()
 
     @serve
     async def prepare(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
+        program, parts = self._works[work], MESSAGES if sets % MESSAGES == 0 else 1
+        times = {"deal": 0.0, "fetch": 0.0, "expand": 0.0}
+        preparing, size = None, 0
+        coming = self._fetch(work, sets // parts)
+        for left in range(parts, 0, -1):
+            began = time.perf_counter()
+            part = await coming
+            if left > 1:  # the dealer makes the next part while this one is expanded
+                coming = self._fetch(work, sets // parts)
+                await asyncio.sleep(0)
+            fetched = time.perf_counter()
+            data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
+            preparing = _expanded(preparing, program, sets // parts, Draw(self._party, *data))
+            size += sum(map(len, data))
+            times["deal"] += part["seconds"]
+            times["fetch"] += fetched - began
+            times["expand"] += time.perf_counter() - fetched
+        assert preparing is not None
         began = time.perf_counter()
-        part = await self.ctx.call("dealer", "material", work=work, sets=sets)
-        fetched = time.perf_counter()
-        data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
-        program = self._works[work]
-        self._made[work] = self._prepare(program, sets, data)
+        preparing.meet(self._exchange)
+        times["expand"] += time.perf_counter() - began
+        self._made[work] = preparing.made
         return {
+            "told": preparing.told,
+            "shape": program.shape,
             "given": program.given,
             "made": program.made,
-            "deal": part["seconds"] / sets,
-            "fetch": (fetched - began) / sets,
-            "expand": (time.perf_counter() - fetched) / sets,
-            "material": sum(map(len, data)) / sets,
+            "material": size / sets,
+            **{name: seconds / sets for name, seconds in times.items()},
         }
 
-    def _prepare(self, program: Work, sets: int, data: tuple[bytes, memoryview, memoryview]) -> deque[Any]:
-        preparing = Preparing(Draw(self._party, *data))
-        for _ in range(sets):
-            program(preparing, blank(*program.shape))
-        preparing.draw.finish()
-        return preparing.made
+    def _fetch(self, work: str, sets: int) -> asyncio.Task[dict[str, Any]]:
+        return asyncio.create_task(self.ctx.call("dealer", "material", work=work, sets=sets))
 
-    @serve
-    async def run(self, sender: str, *, work: str, share: torch.Tensor) -> dict[str, Any]:
-        return self._run(self._works[work], self._made[work], share)
+    def _serve(self) -> None:
+        """Compute on what the client sends, until it leaves."""
+        channel = self.ctx.channel("client", INPUTS)
+        try:
+            while True:
+                channel.send(**self._answer(**channel.recv()))
+        except UnfedError:
+            pass  # the client left
+        finally:
+            channel.close()
 
-    def _run(self, program: Work, made: deque[Any], share: torch.Tensor) -> dict[str, Any]:
+    def _answer(self, work: str, **given: torch.Tensor) -> dict[str, Any]:
+        if work == "embedding":
+            return self._embedded(Keys(**given), self._made[work])
+        return self._run(self._works[work], self._made[work], **given)
+
+    def _exchange(self, mine: torch.Tensor) -> torch.Tensor:
         if self._channel is None:
             self._channel = self.ctx.channel(NODES[1 - self._party], "shares")
-        channel = self._channel
-        channel.query = self.ctx.query
+        theirs: torch.Tensor = self._channel.exchange(opened=mine)["opened"]
+        return theirs
 
-        def exchange(mine: torch.Tensor) -> torch.Tensor:
-            theirs: torch.Tensor = channel.exchange(opened=mine)["opened"]
-            return theirs
-
+    def _run(self, program: Work, made: deque[Any], given: torch.Tensor) -> dict[str, Any]:
         began = time.perf_counter()
-        run = Computing(self._party, made, exchange)
-        result, guard = program(run, share)
+        run = Computing(self._party, made, self._exchange)
+        result, guard = program(run, given)
         took = time.perf_counter() - began
         return {"result": result, "guard": guard, "compute": took, "rounds": run.rounds, "sent": run.sent}
-
-    @serve
-    async def look_up(
-        self, sender: str, *, root: torch.Tensor, seeds: torch.Tensor, bits: torch.Tensor, last: torch.Tensor
-    ) -> dict[str, Any]:
-        return await asyncio.to_thread(self._embedded, Keys(root, seeds, bits, last), self._made["embedding"])
 
     def _embedded(self, keys: Keys, made: deque[Any]) -> dict[str, Any]:
         began = time.perf_counter()
@@ -184,24 +216,35 @@ class Node(_Worker):
         return told | {"compute": took + told["compute"]}
 
 
+def _expanded(so_far: Preparing | None, program: Work, sets: int, draw: Draw) -> Preparing:
+    """A run ahead of time, with `sets` more of `program` prepared from one message's material."""
+    preparing = so_far or Preparing(draw)
+    preparing.draw = draw
+    for _ in range(sets):
+        program(preparing, blank(*program.shape))
+    draw.finish()
+    return preparing
+
+
 class Dealer(_Worker):
     _folded = staticmethod(lambda model: outline(model.card))
 
     async def start(self) -> None:
         self._lock = asyncio.Lock()
-        self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
+        self._waiting: defaultdict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(deque)
         await super().start()
 
     async def forget(self, query: str) -> None:
-        self._waiting = {key: part for key, part in self._waiting.items() if key[0] != query}
+        for key in [key for key in self._waiting if key[0] == query]:
+            del self._waiting[key]
 
     @serve
     async def material(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
         async with self._lock:
-            if (self.ctx.query, sender) not in self._waiting:
+            if not self._waiting[self.ctx.query, sender]:
                 for node, part in zip(NODES, self._deal(self._works[work], sets), strict=True):
-                    self._waiting[self.ctx.query, node] = part
-            return self._waiting.pop((self.ctx.query, sender))
+                    self._waiting[self.ctx.query, node].append(part)
+            return self._waiting[self.ctx.query, sender].popleft()
 
     def _deal(self, program: Work, sets: int) -> list[dict[str, Any]]:
         began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +14,14 @@ import torch
 from unfed.backends.common.folded import Folded
 from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
 from unfed.backends.mpc.engine.session import Run
-from unfed.backends.mpc.public import fixed, packed
+from unfed.backends.mpc.engine.wire import Wire
+from unfed.backends.mpc.public import Packed, fixed, packed
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import Linear, Public, Weights
+from unfed.backends.mpc.weights import Public, Weights
+
+Matrix = Packed | Public | Shared
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""
@@ -29,24 +33,28 @@ class Work(Protocol):
     Attributes:
         shape: of its input.
         given, made: bits of the fraction of its input and of its result.
+        opened: whether it is given its input opened by the client, under masks that the client was told, or shares.
     """
 
     shape: tuple[int, ...]
     given: int
     made: int
+    opened: bool
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result: ...
 
 
 class Mlp:
-    """784-128-10: both matrices act on shares, so that one round does, or one before each where they are secret."""
+    """784-128-10. The client opens the input under masks that it was told. Where both nodes hold the matrices, that and
+    what was opened ahead opens what comes of the first one, too, and there is no round; else there are two, one for
+    what comes of it and one for what the second one is given."""
 
-    shape = (1, 784)
+    shape, opened = (1, 784), True
     given, weight = 18, 18
     made = given + 2 * weight
     told = 16  # bits of fraction down to which negative numbers are told
 
-    def __init__(self, folder: Path, first: Linear, second: Linear) -> None:
+    def __init__(self, folder: Path, first: Matrix, second: Matrix) -> None:
         self._first, self._second = first, second
         # Inputs are pixels from 0 to 1, which bounds what goes into the ReLU.
         stored = arrays(folder, "mlp")
@@ -55,8 +63,8 @@ class Mlp:
         self._relu = Relu(Width(scale + int(np.ceil(np.log2(largest))) + 1, scale - self.told))
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
-        (wire,) = run.open(self._first.of_share(run, x))
-        result = self._second.of_share(run, run.apply(self._relu, wire))
+        hidden = _through(run, self._first, run.given(x))
+        result = self._second.of_share(run, run.apply(self._relu, hidden))
         return result, run.public(torch.zeros(1, dtype=torch.int64))  # it has no range to leave
 
     @classmethod
@@ -71,7 +79,7 @@ class Mlp:
 class Block:
     """One layer of the backend's own transformer on 16 tokens."""
 
-    shape = (16, 128)
+    shape, opened = (16, 128), False
 
     def __init__(self, weights: Weights, format: Format) -> None:
         self._transformer = Transformer(weights, format)
@@ -91,13 +99,21 @@ class Block:
 class Lifted:
     """16 rows over Z_2^32, as looking them up gives them, lifted to Z_2^64 as by the first opening of a model."""
 
-    shape = (16, 768)
+    shape, opened = (16, 768), False
     given = made = Scales().residual
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
         (opened,) = run.open(x << 32)
         rows: torch.Tensor = run.share(run.apply(Truncate(32), opened))
         return rows, run.public(torch.zeros(1, dtype=torch.int64))
+
+
+def _through(run: Run, matrix: Matrix, x: Wire) -> Wire:
+    """What a matrix makes of a wire, opened: without a round where both nodes hold it."""
+    if isinstance(matrix, Shared):
+        return run.open(matrix.of_wire(run, x))[0]
+    wire = run.renew(x, partial(matrix._replace(bias=None).of_share, run))
+    return wire._replace(value=wire.value + matrix.bias)
 
 
 def public(folder: Path, work: str, model: Folded) -> Work:

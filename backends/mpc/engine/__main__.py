@@ -22,8 +22,8 @@ def everything(run: Run, x: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    for bits, kind in ((HALF, torch.int32), (WORD, torch.int64)):
-        Rows(torch.zeros(1, 1, dtype=torch.int64), bits).weighted(torch.zeros(1, 1, dtype=kind))
+    for bits, kind, wide in ((HALF, torch.int32, False), (WORD, torch.int64, False), (WORD, torch.int64, True)):
+        Rows(torch.zeros(1, 1, dtype=torch.int64), bits, wide=wide).weighted(torch.zeros(1, 1, dtype=kind))
     deal = Deal()
     everything(Dealing(deal), blank(1))
     for party, part in enumerate(deal.parts()):

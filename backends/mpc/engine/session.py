@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +25,8 @@ from .wire import Mask, Wire
 Made = TypeVar("Made")
 
 Buffer = bytes | memoryview
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
 
 Exchange = Callable[[torch.Tensor], torch.Tensor]
 """Send a flat int64 tensor to the other node and return what it sent at the same time, of the same length."""
@@ -57,6 +59,25 @@ class Run(Protocol):
         """Put shares under fresh masks that the dealer knows, as Beaver 1991 opens factors (see `gates.product`).
 
         Rounds: 1 for all of them. Bytes: 8 an element and direction; of material none, for masks follow from seeds.
+        """
+        ...
+
+    def given(self, opened: torch.Tensor) -> Wire:
+        """An input that its owner opened itself: the value plus a mask, of which the nodes told it the seeds (see
+        `under`), so that no node has to open it.
+
+        Damgård, Pastro, Smart and Zakarias, "Multiparty Computation from Somewhat Homomorphic Encryption" (CRYPTO
+        2012): inputs. Rounds: 0. Bytes: ahead 16 from each node to the owner, from it 8 an element to each node.
+        """
+        ...
+
+    def renew(self, wire: Wire, linear: Linear) -> Wire:
+        """What a public linear map makes of a wire, opened under fresh masks that the dealer knows.
+
+        Both nodes know linear(v) of x = v - r. What is missing, the fresh mask less linear(r), depends on no input, so
+        that it is opened ahead: see Ben-Efraim, Nielsen and Omri, "Turbospeedz" (ACNS 2019), whose values go through
+        linear gates likewise. Rounds: 0, and one ahead for all of a run, or of several that are prepared together.
+        Bytes: ahead, 8 an element and direction; of material none.
         """
         ...
 
@@ -94,6 +115,11 @@ class Deal:
         """A fresh mask of which each node's seed gives its share."""
         return self._streams[0].take(*shape) + self._streams[1].take(*shape)
 
+    def told(self, *shape: int) -> torch.Tensor:
+        """A fresh mask; each node's share follows from a seed of its own, which the owner of an input is told."""
+        first, second = (ring.Stream(bytes(stream.bytes(ring.SEED))) for stream in self._streams)
+        return first.take(*shape) + second.take(*shape)
+
     def share(self, value: torch.Tensor) -> None:
         """Share `value`: the first node's share follows from its seed, the second one's is sent."""
         other = value - self._streams[0].take(*value.shape)
@@ -123,6 +149,10 @@ class Draw:
 
     def mask(self, *shape: int) -> torch.Tensor:
         return self._stream.take(*shape)
+
+    def told(self, *shape: int) -> tuple[bytes, torch.Tensor]:
+        seed = bytes(self._stream.bytes(ring.SEED))
+        return seed, ring.Stream(seed).take(*shape)
 
     def share(self, *shape: int) -> torch.Tensor:
         if self.party == 0:
@@ -181,21 +211,62 @@ class Dealing(Shapes):
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         return tuple(Wire(blank(*each.shape), (Mask(self.deal.mask(*each.shape)),)) for each in shares)
 
+    def given(self, opened: torch.Tensor) -> Wire:
+        return Wire(blank(*opened.shape), (Mask(self.deal.told(*opened.shape)),))
+
+    def renew(self, wire: Wire, linear: Linear) -> Wire:
+        return self.open(linear(blank(*wire.shape)))[0]
+
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.deal(self.deal, *wires)
 
 
 class Preparing(Shapes):
-    """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
+    """A node's run ahead of time: it reads its material and expands it, for `Computing` to use.
+
+    Attributes:
+        told: seeds that the owner of what is `given` is to be told, one for each.
+        sent: bytes sent ahead so far, without framing.
+    """
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.made: deque[Any] = deque()
+        self.told: list[bytes] = []
+        self.sent = 0
+        self._missing: list[_Renewed] = []
+
+    def meet(self, exchange: Exchange) -> None:
+        """Open what `renew` needs to know, of all that was prepared so far: one round, or none for nothing."""
+        if not self._missing:
+            return
+        mine = torch.cat([each.missing.reshape(-1) for each in self._missing])
+        values = mine + exchange(mine)
+        self.sent += 8 * mine.numel()
+        pieces = torch.split(values, [each.mask.numel() for each in self._missing])
+        for each, value in zip(self._missing, pieces, strict=True):
+            each.missing, each.met = value.reshape(each.mask.shape), True
+        self._missing.clear()
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         masks = [self.draw.mask(*each.shape) for each in shares]
         self.made.append(masks)
         return tuple(Wire(blank(*mask.shape), (Mask(mask),)) for mask in masks)
+
+    def given(self, opened: torch.Tensor) -> Wire:
+        seed, mask = self.draw.told(*opened.shape)
+        self.told.append(seed)
+        self.made.append(mask)
+        return Wire(blank(*mask.shape), (Mask(mask),))
+
+    def renew(self, wire: Wire, linear: Linear) -> Wire:
+        if not wire.plain:
+            raise ValueError("only what has no public factors in its masks can be renewed")
+        before = linear(wire.masked())
+        renewed = _Renewed(mask := self.draw.mask(*before.shape), mask - before)
+        self.made.append(renewed)
+        self._missing.append(renewed)
+        return Wire(blank(*mask.shape), (Mask(mask),))
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         material, result = gate.read(self.draw, *wires)
@@ -230,6 +301,15 @@ class Computing:
         pieces = torch.split(values, [mask.numel() for mask in masks])
         return tuple(Wire(piece.reshape(mask.shape), (Mask(mask),)) for piece, mask in zip(pieces, masks, strict=True))
 
+    def given(self, opened: torch.Tensor) -> Wire:
+        return Wire(opened, (Mask(self._made.popleft()),))
+
+    def renew(self, wire: Wire, linear: Linear) -> Wire:
+        renewed = self._made.popleft()
+        if not renewed.met:
+            raise RuntimeError("what was prepared has not met the other node: call `Preparing.meet`")
+        return Wire(linear(wire.value) + renewed.missing, (Mask(renewed.mask),))
+
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.compute(self.party, self._made.popleft(), *wires)
 
@@ -242,6 +322,20 @@ class Computing:
     def ahead(self, make: Callable[[], Made]) -> Made:
         made: Made = self._made.popleft()
         return made
+
+
+class _Renewed:
+    """A node's share of a fresh mask, and what it is more by than the mask before it: a share, once `met` the whole."""
+
+    def __init__(self, mask: torch.Tensor, missing: torch.Tensor) -> None:
+        self.mask, self.missing, self.met = mask, missing, False
+
+
+def under(value: torch.Tensor, seeds: Sequence[bytes]) -> torch.Tensor:
+    """The owner's side of `Run.given`: its value under the mask that follows from both nodes' seeds."""
+    for seed in seeds:
+        value = value + ring.Stream(seed).take(*value.shape)
+    return value
 
 
 def _bytes(array: Any) -> memoryview:

@@ -16,8 +16,8 @@ from .sign import deal_signs, negative, read_signs
 class Choose(NamedTuple):
     """max(x, 0) and [x < 0]·y, for wires of one shape: what chooses between pairs whose differences are x and y.
 
-    Boyle et al. 2021 (see `sign.deal_signs`): a key that pays both masks, evaluated once. Rounds: 0. Bytes: common, 41 a
-    bit less 17 an element.
+    Boyle et al. 2021 (see `sign.deal_signs`): a key that pays both masks, evaluated once. Rounds: 0. Bytes: common, 41
+    a bit less 17 an element.
     """
 
     width: Width = WHOLE

@@ -22,7 +22,7 @@ def deal_signs(deal: Deal, wire: Wire, width: Width, *paid: Wire) -> None:
 
     Boyle et al. 2021 (see `dcf`), section 4, of which one evaluation does for the sign: with v = x + r, the highest bit
     of x is that of v, of r and the borrow [v' < r'] of the bits below, all added without carry. The dealer knows r's:
-    keys say r's highest bit ⊕ [v' < r'] for any v', and either that or its opposite is [x < 0], as v's highest bit says.
+    keys say r's highest bit ⊕ [v' < r'] for any v'; that or its opposite is [x < 0], as v's highest bit says.
 
     Bytes: common, 25 an element and bit but the highest, and 8 more; of 8 each likewise for each wire that is paid.
     """
