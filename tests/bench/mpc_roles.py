@@ -26,7 +26,7 @@ from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing, under
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
 from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing
 from unfed.backends.mpc.secret import blanks, opening, share_of
@@ -101,9 +101,11 @@ class Client(ClientRole):
 
     def _masks(self, told: list[dict[str, Any]], sets: int) -> list[torch.Tensor | None]:
         """What inputs are opened under; None where they are shared."""
-        shape, seeds = tuple(told[0]["shape"]), list(zip(*(each["told"] for each in told), strict=True))
-        nothing = torch.zeros(shape, dtype=torch.int64)
-        return [under(nothing, pair) for pair in seeds] if seeds else [None] * sets
+        seeds = list(zip(*(each["told"] for each in told), strict=True))  # by message, of both nodes
+        if not seeds[0][0]:
+            return [None] * sets
+        each = sets // len(seeds)
+        return [mask for pair in seeds for mask in InputOwner(pair).mask(each, *told[0]["shape"])]
 
     def _exchanged(self, work: str, *own: dict[str, Any]) -> list[dict[str, Any]]:
         """Both nodes' results of `work`, for which each is sent what is its own."""
@@ -147,7 +149,7 @@ class Node(_Worker):
     async def prepare(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
         program, parts = self._works[work], MESSAGES if sets % MESSAGES == 0 else 1
         times = {"deal": 0.0, "fetch": 0.0, "expand": 0.0}
-        preparing, size = None, 0
+        preparing, size, told = None, 0, []
         coming = self._fetch(work, sets // parts)
         for left in range(parts, 0, -1):
             began = time.perf_counter()
@@ -159,6 +161,7 @@ class Node(_Worker):
             data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
             preparing = _expanded(preparing, program, sets // parts, Draw(self._party, *data))
             size += sum(map(len, data))
+            told.append(preparing.draw.seed)
             times["deal"] += part["seconds"]
             times["fetch"] += fetched - began
             times["expand"] += time.perf_counter() - fetched
@@ -168,7 +171,7 @@ class Node(_Worker):
         times["expand"] += time.perf_counter() - began
         self._made[work] = preparing.made
         return {
-            "told": preparing.told,
+            "told": told,
             "shape": program.shape,
             "given": program.given,
             "made": program.made,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,15 +12,16 @@ import torch
 
 from unfed.backends.common.folded import Folded
 from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
+from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.engine.wire import Wire
-from unfed.backends.mpc.public import Packed, fixed, packed
+from unfed.backends.mpc.public import Packed, fixed
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
 from unfed.backends.mpc.weights import Public, Weights
 
-Matrix = Packed | Public | Shared
+Matrix = Packed | Shared
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""
@@ -112,14 +112,14 @@ def _through(run: Run, matrix: Matrix, x: Wire) -> Wire:
     """What a matrix makes of a wire, opened: without a round where both nodes hold it."""
     if isinstance(matrix, Shared):
         return run.open(matrix.of_wire(run, x))[0]
-    wire = run.renew(x, partial(matrix._replace(bias=None).of_share, run))
+    wire = run.renew(x, matrix.matrix.weighted)
     return wire._replace(value=wire.value + matrix.bias)
 
 
 def public(folder: Path, work: str, model: Folded) -> Work:
     """A computation on weights that both nodes hold."""
     if work == "mlp":
-        return Mlp(folder, *map(packed, Mlp.matrices(folder)))
+        return Mlp(folder, *(Packed(Rows(matrix.weight), matrix.bias) for matrix in Mlp.matrices(folder)))
     format = Block.format(folder, "public")
     return Block(fixed(model, format.scales), format)
 

@@ -14,7 +14,7 @@ from uniform import is_uniform
 from unfed.backends.mpc.engine import cost, ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.gates import Relu, Truncate
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing, under
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
 
 ANY = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63)]))
 
@@ -66,7 +66,7 @@ def test_what_the_nodes_see_is_spread_over_the_ring(value: int) -> None:
     for node in nodes:
         program(node, blank(2000, 1))
         node.meet(exchange)
-    opened, missing = under(x, [node.told[0] for node in nodes]), sent[0] + sent[1]
+    opened, missing = x + InputOwner([node.draw.seed for node in nodes]).mask(2000, 1), sent[0] + sent[1]
     renewed = opened * torch.tensor([[2, 0]]) + missing.reshape(2000, 2)
     for seen in (opened, missing, renewed, *sent):
         assert is_uniform(seen.numpy())

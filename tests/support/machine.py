@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from unfed.backends.mpc.engine.blank import blank
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing, under
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
 
 Program = Callable[..., Any]
 
@@ -26,7 +26,7 @@ def run(program: Program, *inputs: torch.Tensor, given: Sequence[torch.Tensor] =
     queues: list[queue.Queue[torch.Tensor]] = [queue.Queue(), queue.Queue()]
     results: list[Any] = [None, None]
     runs: list[Any] = [None, None]
-    told: list[list[bytes]] = [[], []]
+    told: list[bytes] = [b"", b""]
     prepared = threading.Barrier(2, timeout=60)
 
     def node(party: int) -> None:
@@ -39,9 +39,10 @@ def run(program: Program, *inputs: torch.Tensor, given: Sequence[torch.Tensor] =
             program(preparing, *(blank(*each.shape) for each in (*inputs, *given)))
             preparing.draw.finish()
             preparing.meet(exchange)
-            told[party] = preparing.told
+            told[party] = preparing.draw.seed
             prepared.wait()
-            opened = [under(value, seeds) for value, seeds in zip(given, zip(*told, strict=True), strict=True)]
+            owner = InputOwner(told) if given else None
+            opened = [value + owner.mask(*value.shape) for value in given] if owner is not None else []
             runs[party] = Computing(party, preparing.made, exchange)
             runs[party].sent_ahead = preparing.sent
             results[party] = program(runs[party], *(pair[party] for pair in shares), *opened)

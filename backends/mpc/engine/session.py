@@ -64,15 +64,16 @@ class Run(Protocol):
 
     def given(self, opened: torch.Tensor) -> Wire:
         """An input that its owner opened itself: the value plus a mask, of which the nodes told it the seeds (see
-        `under`), so that no node has to open it.
+        `InputOwner`), so that no node has to open it.
 
         Damgård, Pastro, Smart and Zakarias, "Multiparty Computation from Somewhat Homomorphic Encryption" (CRYPTO
-        2012): inputs. Rounds: 0. Bytes: ahead 16 from each node to the owner, from it 8 an element to each node.
+        2012): inputs. Rounds: 0. Bytes: ahead 16 from each node to the owner, for all that is dealt at once; from it 8
+        an element to each node.
         """
         ...
 
     def renew(self, wire: Wire, linear: Linear) -> Wire:
-        """What a public linear map makes of a wire, opened under fresh masks that the dealer knows.
+        """What a public linear map makes of a wire's rows, opened under fresh masks that the dealer knows.
 
         Both nodes know linear(v) of x = v - r. What is missing, the fresh mask less linear(r), depends on no input, so
         that it is opened ahead: see Ben-Efraim, Nielsen and Omri, "Turbospeedz" (ACNS 2019), whose values go through
@@ -108,6 +109,7 @@ class Deal:
     def __init__(self) -> None:
         self.seeds = secrets.token_bytes(ring.SEED), secrets.token_bytes(ring.SEED)
         self._streams = ring.Stream(self.seeds[0]), ring.Stream(self.seeds[1])
+        self._owner: InputOwner | None = None
         self._common: list[memoryview] = []
         self._second: list[memoryview] = []
 
@@ -116,9 +118,10 @@ class Deal:
         return self._streams[0].take(*shape) + self._streams[1].take(*shape)
 
     def told(self, *shape: int) -> torch.Tensor:
-        """A fresh mask; each node's share follows from a seed of its own, which the owner of an input is told."""
-        first, second = (ring.Stream(bytes(stream.bytes(ring.SEED))) for stream in self._streams)
-        return first.take(*shape) + second.take(*shape)
+        """A fresh mask of what is given, whose owner is told the seeds that both nodes' shares follow from."""
+        if self._owner is None:
+            self._owner = InputOwner([bytes(stream.bytes(ring.SEED)) for stream in self._streams])
+        return self._owner.mask(*shape)
 
     def share(self, value: torch.Tensor) -> None:
         """Share `value`: the first node's share follows from its seed, the second one's is sent."""
@@ -140,19 +143,27 @@ class Deal:
 
 
 class Draw:
-    """A node's side of a program's material, read in the order in which it was dealt. It keeps what can be written."""
+    """A node's side of a program's material, read in the order in which it was dealt. It keeps what can be written.
+
+    Attributes:
+        seed: what the owner of inputs that are `given` is to be told; empty where there is none.
+    """
 
     def __init__(self, party: int, seed: bytes, common: Buffer, own: Buffer) -> None:
         self.party = party
+        self.seed = b""
         self._stream = ring.Stream(seed)
+        self._told: ring.Stream | None = None
         self._common, self._own = _Reader(common), _Reader(own)
 
     def mask(self, *shape: int) -> torch.Tensor:
         return self._stream.take(*shape)
 
-    def told(self, *shape: int) -> tuple[bytes, torch.Tensor]:
-        seed = bytes(self._stream.bytes(ring.SEED))
-        return seed, ring.Stream(seed).take(*shape)
+    def told(self, *shape: int) -> torch.Tensor:
+        if self._told is None:
+            self.seed = bytes(self._stream.bytes(ring.SEED))
+            self._told = ring.Stream(self.seed)
+        return self._told.take(*shape)
 
     def share(self, *shape: int) -> torch.Tensor:
         if self.party == 0:
@@ -225,28 +236,27 @@ class Preparing(Shapes):
     """A node's run ahead of time: it reads its material and expands it, for `Computing` to use.
 
     Attributes:
-        told: seeds that the owner of what is `given` is to be told, one for each.
         sent: bytes sent ahead so far, without framing.
     """
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.made: deque[Any] = deque()
-        self.told: list[bytes] = []
         self.sent = 0
-        self._missing: list[_Renewed] = []
+        self._renewed: list[_Renewed] = []
 
     def meet(self, exchange: Exchange) -> None:
         """Open what `renew` needs to know, of all that was prepared so far: one round, or none for nothing."""
-        if not self._missing:
+        if not self._renewed:
             return
-        mine = torch.cat([each.missing.reshape(-1) for each in self._missing])
+        before = _mapped([(each.linear, each.before) for each in self._renewed])
+        mine = torch.cat([(each.mask - part).reshape(-1) for each, part in zip(self._renewed, before, strict=True)])
         values = mine + exchange(mine)
         self.sent += 8 * mine.numel()
-        pieces = torch.split(values, [each.mask.numel() for each in self._missing])
-        for each, value in zip(self._missing, pieces, strict=True):
-            each.missing, each.met = value.reshape(each.mask.shape), True
-        self._missing.clear()
+        pieces = torch.split(values, [each.mask.numel() for each in self._renewed])
+        for each, value in zip(self._renewed, pieces, strict=True):
+            each.missing = value.reshape(each.mask.shape)
+        self._renewed.clear()
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         masks = [self.draw.mask(*each.shape) for each in shares]
@@ -254,18 +264,15 @@ class Preparing(Shapes):
         return tuple(Wire(blank(*mask.shape), (Mask(mask),)) for mask in masks)
 
     def given(self, opened: torch.Tensor) -> Wire:
-        seed, mask = self.draw.told(*opened.shape)
-        self.told.append(seed)
-        self.made.append(mask)
+        self.made.append(mask := self.draw.told(*opened.shape))
         return Wire(blank(*mask.shape), (Mask(mask),))
 
     def renew(self, wire: Wire, linear: Linear) -> Wire:
         if not wire.plain:
             raise ValueError("only what has no public factors in its masks can be renewed")
-        before = linear(wire.masked())
-        renewed = _Renewed(mask := self.draw.mask(*before.shape), mask - before)
-        self.made.append(renewed)
-        self._missing.append(renewed)
+        mask = self.draw.mask(*linear(blank(*wire.shape)).shape)
+        self.made.append(renewed := _Renewed(mask, linear, wire.masked()))
+        self._renewed.append(renewed)
         return Wire(blank(*mask.shape), (Mask(mask),))
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
@@ -306,7 +313,7 @@ class Computing:
 
     def renew(self, wire: Wire, linear: Linear) -> Wire:
         renewed = self._made.popleft()
-        if not renewed.met:
+        if renewed.missing is None:
             raise RuntimeError("what was prepared has not met the other node: call `Preparing.meet`")
         return Wire(linear(wire.value) + renewed.missing, (Mask(renewed.mask),))
 
@@ -325,17 +332,45 @@ class Computing:
 
 
 class _Renewed:
-    """A node's share of a fresh mask, and what it is more by than the mask before it: a share, once `met` the whole."""
+    """A node's share of a fresh mask, and what is still to be done for it.
 
-    def __init__(self, mask: torch.Tensor, missing: torch.Tensor) -> None:
-        self.mask, self.missing, self.met = mask, missing, False
+    Attributes:
+        linear, before: what the mask takes the place of: `linear` of this share of a mask.
+        missing: by how much the whole mask is more than that; None until it was opened.
+    """
+
+    def __init__(self, mask: torch.Tensor, linear: Linear, before: torch.Tensor) -> None:
+        self.mask, self.linear, self.before = mask, linear, before
+        self.missing: torch.Tensor | None = None
 
 
-def under(value: torch.Tensor, seeds: Sequence[bytes]) -> torch.Tensor:
-    """The owner's side of `Run.given`: its value under the mask that follows from both nodes' seeds."""
-    for seed in seeds:
-        value = value + ring.Stream(seed).take(*value.shape)
-    return value
+def _mapped(parts: Sequence[tuple[Linear, torch.Tensor]]) -> list[torch.Tensor]:
+    """What each map makes of its rows, by one use for all rows of one map."""
+    found: dict[int, torch.Tensor] = {}
+    alike: dict[Linear, list[int]] = {}
+    for number, (linear, _) in enumerate(parts):
+        alike.setdefault(linear, []).append(number)
+    for linear, numbers in alike.items():
+        rows = [parts[number][1] for number in numbers]
+        pieces = torch.split(linear(torch.cat(rows)), [len(each) for each in rows])
+        found |= dict(zip(numbers, pieces, strict=True))
+    return [found[number] for number in range(len(parts))]
+
+
+class InputOwner:
+    """The owner's side of `Run.given`.
+
+    Args:
+        seeds: what both nodes told it (`Draw.seed`) of what was dealt at once.
+    """
+
+    def __init__(self, seeds: Sequence[bytes]) -> None:
+        self._streams = [ring.Stream(seed) for seed in seeds]
+
+    def mask(self, *shape: int) -> torch.Tensor:
+        """What it adds to the next input before it tells both nodes: inputs come in the order of the program."""
+        first, second = self._streams
+        return first.take(*shape) + second.take(*shape)
 
 
 def _bytes(array: Any) -> memoryview:

@@ -26,14 +26,11 @@ def deal_signs(deal: Deal, wire: Wire, width: Width, *paid: Wire) -> None:
 
     Bytes: common, 25 an element and bit but the highest, and 8 more; of 8 each likewise for each wire that is paid.
     """
-    place = words(width.of(only_mask(wire).reshape(-1)))
-    highest = place >> np.uint64(width.bits - 1)
-    paid_masks = np.stack([np.ones_like(place), *(words(only_mask(each).reshape(-1)) for each in paid)], 1)
-    base = paid_masks * highest[:, None]
-    levels = width.bits - 1
-    low = place & np.uint64((1 << levels) - 1)
-    roots = deal.roots(len(place))
-    deal.common(*dcf.generate(low, paid_masks - (base + base), levels, *roots, base=base))
+    compared, levels = words(only_mask(wire)).reshape(-1), width.bits - 1
+    masks = np.stack([words(only_mask(each)).reshape(-1) for each in paid])
+    place, payload = np.empty_like(compared), np.empty((len(compared), 1 + len(paid)), np.uint64)
+    _to_pay(compared, width.range, levels, masks, place, payload, base := np.empty_like(payload))
+    deal.common(*dcf.generate(place, payload, levels, *deal.roots(len(place)), base=base))
 
 
 def read_signs(draw: Draw, wire: Wire, width: Width, pays: int) -> tuple[Any, dcf.Correction]:
@@ -83,6 +80,25 @@ class Relu(NamedTuple):
 
 
 @compiled
+def _split(value: Any, extent: int, levels: int) -> Any:
+    """Of the `extent` bits that matter the highest, and the `levels` bits below it."""
+    one, top = np.uint64(1), (value << np.uint64(BITS - extent)) >> np.uint64(BITS - 1 - levels)
+    return top >> np.uint64(levels), top & ((one << np.uint64(levels)) - one)
+
+
+@compiled
+def _to_pay(compared: Any, extent: int, levels: int, masks: Any, place: Any, payload: Any, base: Any) -> None:
+    """Where r's highest bit is 0, [v' < r'] of 1 and of each mask; where it is 1 what that leaves of them."""
+    one = np.uint64(1)
+    for e in range(len(compared)):
+        highest, place[e] = _split(compared[e], extent, levels)
+        for word in range(payload.shape[1]):
+            paid = masks[word - 1, e] if word else one
+            base[e, word] = paid * highest
+            payload[e, word] = paid - np.uint64(2) * base[e, word]
+
+
+@compiled
 def _negative(
     party: int,
     root: Any,
@@ -105,9 +121,7 @@ def _negative(
     levels, one, zero = bits.shape[1], np.uint64(1), np.uint64(0)
     points, highest = np.empty((len(opened), 1), np.uint64), np.empty(len(opened), np.uint64)
     for e in range(len(opened)):
-        top = (opened[e] << np.uint64(BITS - extent)) >> np.uint64(BITS - 1 - levels)
-        highest[e] = top >> np.uint64(levels)
-        points[e, 0] = top & ((one << np.uint64(levels)) - one)
+        highest[e], points[e, 0] = _split(opened[e], extent, levels)
     found = np.empty((len(opened), 1, values.shape[2]), np.uint64)
     dcf.evaluate_into(
         party, root, left, right, value_left, value_right, value_leaf, cw, bits, values, leaves, points, found
