@@ -112,8 +112,7 @@ def _through(run: Run, matrix: Matrix, x: Wire) -> Wire:
     """What a matrix makes of a wire, opened: without a round where both nodes hold it."""
     if isinstance(matrix, Shared):
         return run.open(matrix.of_wire(run, x))[0]
-    wire = run.renew(x, matrix.matrix.weighted)
-    return wire._replace(value=wire.value + matrix.bias)
+    return run.renew(x, matrix.matrix.weighted, matrix.bias)
 
 
 def public(folder: Path, work: str, model: Folded) -> Work:

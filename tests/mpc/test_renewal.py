@@ -19,9 +19,9 @@ from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, In
 ANY = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63)]))
 
 
-def layer(matrix: torch.Tensor) -> Any:
-    """The program max(x @ matrix, 0) of a given x."""
-    return lambda run, x: run.apply(Relu(), run.renew(run.given(x), lambda part: part @ matrix))
+def layer(matrix: torch.Tensor, bias: torch.Tensor | None = None) -> Any:
+    """The program max(x @ matrix + bias, 0) of a given x."""
+    return lambda run, x: run.apply(Relu(), run.renew(run.given(x), lambda part: part @ matrix, bias))
 
 
 @settings(max_examples=40, deadline=None)
@@ -31,8 +31,9 @@ def test_a_layer_on_what_is_given(data: st.DataObject, rows: int, inner: int, ou
         count = shape[0] * shape[1]
         return torch.tensor(data.draw(st.lists(ANY, min_size=count, max_size=count))).reshape(shape)
 
-    x, matrix = drawn(rows, inner), drawn(inner, outer)
+    x, matrix, bias = drawn(rows, inner), drawn(inner, outer), drawn(1, outer)
     assert torch.equal(reveal(layer(matrix), given=[x]), (x @ matrix).clamp(min=0))
+    assert torch.equal(reveal(layer(matrix, bias), given=[x]), (x @ matrix + bias).clamp(min=0))
 
 
 def test_two_layers_meet_in_one_round_ahead_and_none_later() -> None:

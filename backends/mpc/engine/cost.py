@@ -70,7 +70,7 @@ class _Predicting(Shapes):
     def given(self, opened: torch.Tensor) -> Wire:
         return _wire(opened)
 
-    def renew(self, wire: Wire, linear: Linear) -> Wire:
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
         renewed = _wire(linear(blank(*wire.shape)))
         self.ahead_bytes += 8 * renewed.value.numel()
         return renewed

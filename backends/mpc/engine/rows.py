@@ -131,12 +131,17 @@ class Rows:
         """Weights [vectors, rows] times the matrix: [vectors, columns]; both are int32 over `HALF` and int64 else."""
         if isinstance(weights, Blank):
             return blank(len(weights), self.columns)
-        given = weights.numpy()
+        given = weights.contiguous().numpy()
         found = np.empty((len(given), self.columns), given.dtype)
         lanes = LANES[self._bits]
         for begin in range(0, len(given), _LARGE):
             part = given[begin : begin + _LARGE]
-            vectors = next(size for size in (1, _SMALL, _LARGE) if size >= len(part))
+            if len(part) == 1:  # lies as it should
+                out = np.zeros((1, self._blocks * lanes), given.dtype)
+                _sums(self._packed, self.rows, self._blocks, lanes, part.reshape(-1), 1, out.reshape(-1))
+                found[begin:] = out[:, : self.columns]
+                continue
+            vectors = _SMALL if len(part) <= _SMALL else _LARGE
             laid = np.zeros((self.rows, vectors), given.dtype)
             laid[:, : len(part)] = part.T
             out = np.zeros((self._blocks, vectors, lanes), given.dtype)

@@ -72,8 +72,9 @@ class Run(Protocol):
         """
         ...
 
-    def renew(self, wire: Wire, linear: Linear) -> Wire:
-        """What a public linear map makes of a wire's rows, opened under fresh masks that the dealer knows.
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        """What a public linear map makes of a wire's rows, opened under fresh masks that the dealer knows; and what is
+        public `plus` that.
 
         Both nodes know linear(v) of x = v - r. What is missing, the fresh mask less linear(r), depends on no input, so
         that it is opened ahead: see Ben-Efraim, Nielsen and Omri, "Turbospeedz" (ACNS 2019), whose values go through
@@ -225,7 +226,7 @@ class Dealing(Shapes):
     def given(self, opened: torch.Tensor) -> Wire:
         return Wire(blank(*opened.shape), (Mask(self.deal.told(*opened.shape)),))
 
-    def renew(self, wire: Wire, linear: Linear) -> Wire:
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
         return self.open(linear(blank(*wire.shape)))[0]
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
@@ -255,7 +256,8 @@ class Preparing(Shapes):
         self.sent += 8 * mine.numel()
         pieces = torch.split(values, [each.mask.numel() for each in self._renewed])
         for each, value in zip(self._renewed, pieces, strict=True):
-            each.missing = value.reshape(each.mask.shape)
+            missing = value.reshape(each.mask.shape)
+            each.missing = missing if each.plus is None else missing + each.plus
         self._renewed.clear()
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
@@ -267,11 +269,11 @@ class Preparing(Shapes):
         self.made.append(mask := self.draw.told(*opened.shape))
         return Wire(blank(*mask.shape), (Mask(mask),))
 
-    def renew(self, wire: Wire, linear: Linear) -> Wire:
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
         if not wire.plain:
             raise ValueError("only what has no public factors in its masks can be renewed")
         mask = self.draw.mask(*linear(blank(*wire.shape)).shape)
-        self.made.append(renewed := _Renewed(mask, linear, wire.masked()))
+        self.made.append(renewed := _Renewed(mask, linear, wire.masked(), plus))
         self._renewed.append(renewed)
         return Wire(blank(*mask.shape), (Mask(mask),))
 
@@ -311,7 +313,7 @@ class Computing:
     def given(self, opened: torch.Tensor) -> Wire:
         return Wire(opened, (Mask(self._made.popleft()),))
 
-    def renew(self, wire: Wire, linear: Linear) -> Wire:
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
         renewed = self._made.popleft()
         if renewed.missing is None:
             raise RuntimeError("what was prepared has not met the other node: call `Preparing.meet`")
@@ -336,11 +338,11 @@ class _Renewed:
 
     Attributes:
         linear, before: what the mask takes the place of: `linear` of this share of a mask.
-        missing: by how much the whole mask is more than that; None until it was opened.
+        missing: by how much the whole mask is more than that, and `plus`; None until it was opened.
     """
 
-    def __init__(self, mask: torch.Tensor, linear: Linear, before: torch.Tensor) -> None:
-        self.mask, self.linear, self.before = mask, linear, before
+    def __init__(self, mask: torch.Tensor, linear: Linear, before: torch.Tensor, plus: torch.Tensor | None) -> None:
+        self.mask, self.linear, self.before, self.plus = mask, linear, before, plus
         self.missing: torch.Tensor | None = None
 
 

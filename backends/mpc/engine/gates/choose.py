@@ -10,7 +10,7 @@ from ..blank import blank
 from ..session import Deal, Draw
 from ..wire import Wire
 from .compare import WHOLE, Width
-from .sign import deal_signs, negative, read_signs
+from .sign import chosen, deal_signs, read_signs, ready_signs
 
 
 class Choose(NamedTuple):
@@ -27,11 +27,11 @@ class Choose(NamedTuple):
         return blank(*x.shape), blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire, y: Wire) -> tuple[Any, tuple[torch.Tensor, torch.Tensor]]:
-        return read_signs(draw, x, self.width, 2), (blank(*x.shape), blank(*x.shape))
+        return read_signs(draw, x, self.width, x, y), (blank(*x.shape), blank(*x.shape))
 
     def ready(self, party: int, material: Any) -> Any:
-        return material
+        return ready_signs(material)
 
     def compute(self, party: int, material: Any, x: Wire, y: Wire) -> tuple[torch.Tensor, torch.Tensor]:
-        lower, chosen = negative(party, material, self.width, x, x, y)
-        return x.share(party) - lower, chosen
+        larger, further = chosen(party, material, self.width, x, y)
+        return larger, further

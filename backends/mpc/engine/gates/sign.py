@@ -1,4 +1,4 @@
-"""Where a number is negative, by a comparison function that is evaluated once, and products with that."""
+"""Where a number is negative, by a comparison function that is evaluated once, and what that chooses."""
 
 from __future__ import annotations
 
@@ -33,27 +33,45 @@ def deal_signs(deal: Deal, wire: Wire, width: Width, *paid: Wire) -> None:
     deal.common(*dcf.generate(place, payload, levels, *deal.roots(len(place)), base=base))
 
 
-def read_signs(draw: Draw, wire: Wire, width: Width, pays: int) -> tuple[Any, dcf.Correction]:
-    """What a node has of them: the keys' roots, and what both nodes have."""
-    count, levels = only_mask(wire).numel(), width.bits - 1
+class Signs(NamedTuple):
+    """What a node has of them.
+
+    Attributes:
+        correction: what both nodes have.
+        masks: its shares of what is paid besides 1: uint64 [wires, N].
+    """
+
+    root: Any
+    correction: dcf.Correction
+    masks: Any
+
+
+def read_signs(draw: Draw, wire: Wire, width: Width, *paid: Wire) -> tuple[Any, dcf.Correction, list[torch.Tensor]]:
+    """What `ready_signs` makes `Signs` of."""
+    count, levels, pays = only_mask(wire).numel(), width.bits - 1, 1 + len(paid)
     root = draw.roots(count)
-    return root, dcf.Correction(
+    correction = dcf.Correction(
         draw.common(np.uint64, count, levels, 2),
         draw.common(np.uint8, count, levels),
-        draw.common(np.uint64, count, levels, 1 + pays),
-        draw.common(np.uint64, count, 1, 1 + pays),
+        draw.common(np.uint64, count, levels, pays),
+        draw.common(np.uint64, count, 1, pays),
     )
+    return root, correction, [only_mask(each) for each in paid]
 
 
-def negative(party: int, keys: tuple[Any, dcf.Correction], width: Width, x: Wire, *paid: Wire) -> list[torch.Tensor]:
-    """Shares of [x < 0]·y for each y whose masks the keys pay, in its shape."""
-    root, correction = keys
-    values = np.stack([words(each.value).reshape(-1) for each in paid])
-    masks = np.stack([words(only_mask(each)).reshape(-1) for each in paid])
-    out = np.empty_like(values)
+def ready_signs(material: tuple[Any, dcf.Correction, list[torch.Tensor]]) -> Signs:
+    root, correction, masks = material
+    return Signs(root, correction, np.stack([words(each).reshape(-1) for each in masks]))
+
+
+def chosen(party: int, keys: Signs, width: Width, x: Wire, *others: Wire) -> tuple[torch.Tensor, ...]:
+    """Shares of max(x, 0), and of [x < 0]·y for each of the others, where the keys pay x's mask and theirs."""
+    root, correction, masks = keys
+    values = np.stack([words(each.value).reshape(-1) for each in (x, *others)]) if others else words(x.value)
+    out = np.empty(masks.shape, np.int64)
     hashes = (LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF)
-    _negative(party, root, *hashes, *correction, words(x.value).reshape(-1), width.range, values, masks, out)
-    return [torch.from_numpy(row.view(np.int64)).reshape(each.shape) for row, each in zip(out, paid, strict=True)]
+    _chosen(party, root, *hashes, *correction, width.range, values.reshape(masks.shape), masks, out.view(np.uint64))
+    return tuple(torch.from_numpy(out).reshape(-1, *x.shape))
 
 
 class Relu(NamedTuple):
@@ -70,13 +88,13 @@ class Relu(NamedTuple):
         return blank(*x.shape)
 
     def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        return read_signs(draw, x, self.width, 1), blank(*x.shape)
+        return read_signs(draw, x, self.width, x), blank(*x.shape)
 
     def ready(self, party: int, material: Any) -> Any:
-        return material
+        return ready_signs(material)
 
     def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
-        return x.share(party) - negative(party, material, self.width, x, x)[0]
+        return chosen(party, material, self.width, x)[0]
 
 
 @compiled
@@ -99,7 +117,7 @@ def _to_pay(compared: Any, extent: int, levels: int, masks: Any, place: Any, pay
 
 
 @compiled
-def _negative(
+def _chosen(
     party: int,
     root: Any,
     left: Any,
@@ -111,26 +129,27 @@ def _negative(
     bits: Any,
     values: Any,
     leaves: Any,
-    opened: Any,
     extent: int,
-    paid: Any,
+    opened: Any,
     masks: Any,
     out: Any,
 ) -> None:
-    """[x < 0]·y = [x < 0]·v - [x < 0]·r for every y = v - r."""
+    """[x < 0]·y = [x < 0]·v - [x < 0]·r for every y = v - r, of which x is the first."""
     levels, one, zero = bits.shape[1], np.uint64(1), np.uint64(0)
-    points, highest = np.empty((len(opened), 1), np.uint64), np.empty(len(opened), np.uint64)
-    for e in range(len(opened)):
-        highest[e], points[e, 0] = _split(opened[e], extent, levels)
-    found = np.empty((len(opened), 1, values.shape[2]), np.uint64)
+    wires, count = opened.shape
+    points, highest = np.empty((count, 1), np.uint64), np.empty(count, np.uint64)
+    for e in range(count):
+        highest[e], points[e, 0] = _split(opened[0, e], extent, levels)
+    found = np.empty((count, 1, values.shape[2]), np.uint64)
     dcf.evaluate_into(
         party, root, left, right, value_left, value_right, value_leaf, cw, bits, values, leaves, points, found
     )
-    for e in range(len(opened)):
-        whole = zero if party else one
+    whole = zero if party else one
+    for e in range(count):
         turned = highest[e] == one
-        is_negative = whole - found[e, 0, 0] if turned else found[e, 0, 0]
-        for number in range(len(paid)):
-            product = found[e, 0, 1 + number]
-            product = masks[number, e] - product if turned else product
-            out[number, e] = is_negative * paid[number, e] - product
+        negative = whole - found[e, 0, 0] if turned else found[e, 0, 0]
+        for wire in range(wires):
+            of_mask = found[e, 0, 1 + wire]
+            of_mask = masks[wire, e] - of_mask if turned else of_mask
+            out[wire, e] = negative * opened[wire, e] - of_mask
+        out[0, e] = whole * opened[0, e] - masks[0, e] - out[0, e]
