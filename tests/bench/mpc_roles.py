@@ -11,7 +11,7 @@ import asyncio
 import json
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,6 @@ INPUTS = "inputs"
 
 SETS = {"mlp": 16}
 """For how many runs material is made at once, where more than one: seconds `offline` are those of one of them."""
-MESSAGES = 4
-"""In how many parts it then comes, so that a part is made, sent and expanded while others are."""
 
 PREPARED = ("offline", "deal", "fetch", "expand", "material")
 
@@ -54,7 +52,7 @@ class Client(ClientRole):
         self._folder = Path(self.ctx.settings["folder"])
         self._inputs = {name: arrays(self._folder, name) for name in self.ctx.settings["works"]}
         self._table = np.load(self._folder / "table.npy", mmap_mode="r") if "embedding" in self._inputs else None
-        self._channels = [await asyncio.to_thread(self.ctx.channel, node, INPUTS) for node in NODES]
+        self._channels: list[Channel] = []
 
     async def answer(self, query: Query) -> AsyncIterator[Answer]:
         asked = json.loads(query.prompt)
@@ -95,17 +93,16 @@ class Client(ClientRole):
             began = time.perf_counter()
             told = await asyncio.gather(*(self.ctx.call(node, "prepare", work=work, sets=sets) for node in NODES))
             masks = self._masks(told, sets)
+            if not self._channels:  # nodes open theirs when they are first asked to prepare
+                self._channels = [await asyncio.to_thread(self.ctx.channel, node, INPUTS) for node in NODES]
             seconds = (time.perf_counter() - began) / sets
             ahead += [[each | {"offline": seconds, "mask": mask} for each in told] for mask in masks]
         return ahead.popleft()  # in the order in which the nodes use it
 
     def _masks(self, told: list[dict[str, Any]], sets: int) -> list[torch.Tensor | None]:
         """What inputs are opened under; None where they are shared."""
-        seeds = list(zip(*(each["told"] for each in told), strict=True))  # by message, of both nodes
-        if not seeds[0][0]:
-            return [None] * sets
-        each = sets // len(seeds)
-        return [mask for pair in seeds for mask in InputOwner(pair).mask(each, *told[0]["shape"])]
+        seeds = [each["told"] for each in told]
+        return list(InputOwner(seeds).mask(sets, *told[0]["shape"])) if any(seeds) else [None] * sets
 
     def _exchanged(self, work: str, *own: dict[str, Any]) -> list[dict[str, Any]]:
         """Both nodes' results of `work`, for which each is sent what is its own."""
@@ -140,47 +137,41 @@ class Node(_Worker):
         self._party = NODES.index(self.ctx.name)
         self._made: dict[str, deque[Any]] = {}  # by work; runs take from it in order
         self._channel: Channel | None = None
+        self._serving: threading.Thread | None = None
         await super().start()
         if "embedding" in self.ctx.settings["works"]:
             self._table = Rows(table(self._folder), HALF)
-        threading.Thread(target=self._serve, daemon=True).start()
 
     @serve
     async def prepare(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
-        program, parts = self._works[work], MESSAGES if sets % MESSAGES == 0 else 1
-        times = {"deal": 0.0, "fetch": 0.0, "expand": 0.0}
-        preparing, size, told = None, 0, []
-        coming = self._fetch(work, sets // parts)
-        for left in range(parts, 0, -1):
-            began = time.perf_counter()
-            part = await coming
-            if left > 1:  # the dealer makes the next part while this one is expanded
-                coming = self._fetch(work, sets // parts)
-                await asyncio.sleep(0)
-            fetched = time.perf_counter()
-            data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
-            preparing = _expanded(preparing, program, sets // parts, Draw(self._party, *data))
-            size += sum(map(len, data))
-            told.append(preparing.draw.seed)
-            times["deal"] += part["seconds"]
-            times["fetch"] += fetched - began
-            times["expand"] += time.perf_counter() - fetched
-        assert preparing is not None
+        if self._serving is None:
+            self._serving = threading.Thread(target=self._serve, daemon=True)
+            self._serving.start()
         began = time.perf_counter()
-        preparing.meet(self._exchange)
-        times["expand"] += time.perf_counter() - began
+        part = await self.ctx.call("dealer", "material", work=work, sets=sets)
+        fetched = time.perf_counter()
+        data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
+        program = self._works[work]
+        preparing = self._prepare(program, sets, data)
         self._made[work] = preparing.made
         return {
-            "told": told,
+            "told": preparing.draw.seed,
             "shape": program.shape,
             "given": program.given,
             "made": program.made,
-            "material": size / sets,
-            **{name: seconds / sets for name, seconds in times.items()},
+            "deal": part["seconds"] / sets,
+            "fetch": (fetched - began) / sets,
+            "expand": (time.perf_counter() - fetched) / sets,
+            "material": sum(map(len, data)) / sets,
         }
 
-    def _fetch(self, work: str, sets: int) -> asyncio.Task[dict[str, Any]]:
-        return asyncio.create_task(self.ctx.call("dealer", "material", work=work, sets=sets))
+    def _prepare(self, program: Work, sets: int, data: tuple[bytes, memoryview, memoryview]) -> Preparing:
+        preparing = Preparing(Draw(self._party, *data))
+        for _ in range(sets):
+            program(preparing, blank(*program.shape))
+        preparing.draw.finish()
+        preparing.meet(self._exchange)
+        return preparing
 
     def _serve(self) -> None:
         """Compute on what the client sends, until it leaves."""
@@ -219,35 +210,24 @@ class Node(_Worker):
         return told | {"compute": took + told["compute"]}
 
 
-def _expanded(so_far: Preparing | None, program: Work, sets: int, draw: Draw) -> Preparing:
-    """A run ahead of time, with `sets` more of `program` prepared from one message's material."""
-    preparing = so_far or Preparing(draw)
-    preparing.draw = draw
-    for _ in range(sets):
-        program(preparing, blank(*program.shape))
-    draw.finish()
-    return preparing
-
-
 class Dealer(_Worker):
     _folded = staticmethod(lambda model: outline(model.card))
 
     async def start(self) -> None:
         self._lock = asyncio.Lock()
-        self._waiting: defaultdict[tuple[str, str], deque[dict[str, Any]]] = defaultdict(deque)
+        self._waiting: dict[tuple[str, str], dict[str, Any]] = {}
         await super().start()
 
     async def forget(self, query: str) -> None:
-        for key in [key for key in self._waiting if key[0] == query]:
-            del self._waiting[key]
+        self._waiting = {key: part for key, part in self._waiting.items() if key[0] != query}
 
     @serve
     async def material(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
         async with self._lock:
-            if not self._waiting[self.ctx.query, sender]:
+            if (self.ctx.query, sender) not in self._waiting:
                 for node, part in zip(NODES, self._deal(self._works[work], sets), strict=True):
-                    self._waiting[self.ctx.query, node].append(part)
-            return self._waiting[self.ctx.query, sender].popleft()
+                    self._waiting[self.ctx.query, node] = part
+            return self._waiting.pop((self.ctx.query, sender))
 
     def _deal(self, program: Work, sets: int) -> list[dict[str, Any]]:
         began = time.perf_counter()
