@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -189,7 +190,7 @@ class _Reader:
         self._data, self._at = memoryview(bytearray(view)) if view.readonly else view, 0
 
     def take(self, kind: Any, shape: tuple[int, ...]) -> Any:
-        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+        size = prod(shape) * np.dtype(kind).itemsize
         if self._at + size > len(self._data):
             raise _misfit(f"it ends {self._at + size - len(self._data)} bytes early")
         found = np.ndarray(shape, kind, self._data, self._at)
