@@ -105,7 +105,7 @@ class SharedRows(NamedTuple):
 
     @property
     def extent(self) -> int:
-        return self.table.mask.shape[0]
+        return self.table.shape[0]
 
     @property
     def vocab(self) -> int:

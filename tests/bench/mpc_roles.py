@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,7 @@ from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
 from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing
 from unfed.backends.mpc.secret import blanks, opening, share_of
@@ -36,6 +37,9 @@ from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, 
 NODES = ("compute-0", "compute-1")
 
 
+INPUTS = "inputs"
+"""The channels that inputs and results take."""
+
 SETS = {"mlp": 16}
 """For how many runs material is made at once, where more than one: seconds `offline` are those of one of them."""
 
@@ -44,10 +48,11 @@ PREPARED = ("offline", "deal", "fetch", "expand", "material")
 
 class Client(ClientRole):
     async def start(self) -> None:
-        self._ahead: dict[str, list[list[dict[str, Any]]]] = {}
+        self._ahead: dict[str, deque[list[dict[str, Any]]]] = {}
         self._folder = Path(self.ctx.settings["folder"])
         self._inputs = {name: arrays(self._folder, name) for name in self.ctx.settings["works"]}
         self._table = np.load(self._folder / "table.npy", mmap_mode="r") if "embedding" in self._inputs else None
+        self._channels: list[Channel] = []
 
     async def answer(self, query: Query) -> AsyncIterator[Answer]:
         asked = json.loads(query.prompt)
@@ -63,11 +68,13 @@ class Client(ClientRole):
         if self._table is not None and work == "embedding":
             ids = stored["ids"][number].tolist()
             wanted = self._table[ids].astype(np.float64)
-            replies = await self._both("look_up", *(each._asdict() for each in keys(ids, len(self._table))))
+            replies = self._exchanged(work, *(each._asdict() for each in keys(ids, len(self._table))))
         else:
             wanted = stored["wanted"][number]
-            shares = ring.share(ring.encode(torch.from_numpy(stored["x"][number]), given))
-            replies = await self._both("run", *({"share": share} for share in shares), work=work)
+            x = ring.encode(torch.from_numpy(stored["x"][number]), given)
+            mask = prepared[0]["mask"]
+            sent = ring.share(x) if mask is None else (x + mask,) * 2
+            replies = self._exchanged(work, *({"given": each} for each in sent))
         found = ring.decode(replies[0]["result"] + replies[1]["result"], made)
         online = time.perf_counter() - began
         if int(replies[0]["guard"] + replies[1]["guard"]):
@@ -81,20 +88,28 @@ class Client(ClientRole):
 
     async def _prepared(self, work: str) -> list[dict[str, Any]]:
         """What both nodes tell of the material of the next run, of which there is some afterwards."""
-        if not (ahead := self._ahead.setdefault(work, [])):
+        if not (ahead := self._ahead.setdefault(work, deque())):
             sets = SETS.get(work, 1)
             began = time.perf_counter()
-            told = await self._both("prepare", work=work, sets=sets)
+            told = await asyncio.gather(*(self.ctx.call(node, "prepare", work=work, sets=sets) for node in NODES))
+            masks = self._masks(told, sets)
+            if not self._channels:  # nodes open theirs when they are first asked to prepare
+                self._channels = [await asyncio.to_thread(self.ctx.channel, node, INPUTS) for node in NODES]
             seconds = (time.perf_counter() - began) / sets
-            ahead += [[each | {"offline": seconds} for each in told]] * sets
-        return ahead.pop()
+            ahead += [[each | {"offline": seconds, "mask": mask} for each in told] for mask in masks]
+        return ahead.popleft()  # in the order in which the nodes use it
 
-    async def _both(self, method: str, *own: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
-        """Both nodes' replies to a call with the same `fields`, and with `own` ones for each."""
-        sent = own or ({}, {})
-        return await asyncio.gather(
-            *(self.ctx.call(node, method, **fields, **each) for node, each in zip(NODES, sent, strict=True))
-        )
+    def _masks(self, told: list[dict[str, Any]], sets: int) -> list[torch.Tensor | None]:
+        """What inputs are opened under; None where they are shared."""
+        seeds = [each["told"] for each in told]
+        return list(InputOwner(seeds).mask(sets, *told[0]["shape"])) if any(seeds) else [None] * sets
+
+    def _exchanged(self, work: str, *own: dict[str, Any]) -> list[dict[str, Any]]:
+        """Both nodes' results of `work`, for which each is sent what is its own."""
+        for channel, fields in zip(self._channels, own, strict=True):
+            channel.query = self.ctx.query
+            channel.send(work=work, **fields)
+        return [channel.recv() for channel in self._channels]
 
 
 class _Worker(Role):
@@ -122,19 +137,26 @@ class Node(_Worker):
         self._party = NODES.index(self.ctx.name)
         self._made: dict[str, deque[Any]] = {}  # by work; runs take from it in order
         self._channel: Channel | None = None
+        self._serving: threading.Thread | None = None
         await super().start()
         if "embedding" in self.ctx.settings["works"]:
             self._table = Rows(table(self._folder), HALF)
 
     @serve
     async def prepare(self, sender: str, *, work: str, sets: int) -> dict[str, Any]:
+        if self._serving is None:
+            self._serving = threading.Thread(target=self._serve, daemon=True)
+            self._serving.start()
         began = time.perf_counter()
         part = await self.ctx.call("dealer", "material", work=work, sets=sets)
         fetched = time.perf_counter()
         data = part["seed"], part["common"].numpy().data, part["own"].numpy().data
         program = self._works[work]
-        self._made[work] = self._prepare(program, sets, data)
+        preparing = self._prepare(program, sets, data)
+        self._made[work] = preparing.made
         return {
+            "told": preparing.draw.seed,
+            "shape": program.shape,
             "given": program.given,
             "made": program.made,
             "deal": part["seconds"] / sets,
@@ -143,38 +165,42 @@ class Node(_Worker):
             "material": sum(map(len, data)) / sets,
         }
 
-    def _prepare(self, program: Work, sets: int, data: tuple[bytes, memoryview, memoryview]) -> deque[Any]:
+    def _prepare(self, program: Work, sets: int, data: tuple[bytes, memoryview, memoryview]) -> Preparing:
         preparing = Preparing(Draw(self._party, *data))
         for _ in range(sets):
             program(preparing, blank(*program.shape))
         preparing.draw.finish()
-        return preparing.made
+        preparing.meet(self._exchange)
+        return preparing
 
-    @serve
-    async def run(self, sender: str, *, work: str, share: torch.Tensor) -> dict[str, Any]:
-        return self._run(self._works[work], self._made[work], share)
+    def _serve(self) -> None:
+        """Compute on what the client sends, until it leaves."""
+        channel = self.ctx.channel("client", INPUTS)
+        try:
+            while True:
+                channel.send(**self._answer(**channel.recv()))
+        except UnfedError:
+            pass  # the client left
+        finally:
+            channel.close()
 
-    def _run(self, program: Work, made: deque[Any], share: torch.Tensor) -> dict[str, Any]:
+    def _answer(self, work: str, **given: torch.Tensor) -> dict[str, Any]:
+        if work == "embedding":
+            return self._embedded(Keys(**given), self._made[work])
+        return self._run(self._works[work], self._made[work], **given)
+
+    def _exchange(self, mine: torch.Tensor) -> torch.Tensor:
         if self._channel is None:
             self._channel = self.ctx.channel(NODES[1 - self._party], "shares")
-        channel = self._channel
-        channel.query = self.ctx.query
+        theirs: torch.Tensor = self._channel.exchange(opened=mine)["opened"]
+        return theirs
 
-        def exchange(mine: torch.Tensor) -> torch.Tensor:
-            theirs: torch.Tensor = channel.exchange(opened=mine)["opened"]
-            return theirs
-
+    def _run(self, program: Work, made: deque[Any], given: torch.Tensor) -> dict[str, Any]:
         began = time.perf_counter()
-        run = Computing(self._party, made, exchange)
-        result, guard = program(run, share)
+        run = Computing(self._party, made, self._exchange)
+        result, guard = program(run, given)
         took = time.perf_counter() - began
         return {"result": result, "guard": guard, "compute": took, "rounds": run.rounds, "sent": run.sent}
-
-    @serve
-    async def look_up(
-        self, sender: str, *, root: torch.Tensor, seeds: torch.Tensor, bits: torch.Tensor, last: torch.Tensor
-    ) -> dict[str, Any]:
-        return await asyncio.to_thread(self._embedded, Keys(root, seeds, bits, last), self._made["embedding"])
 
     def _embedded(self, keys: Keys, made: deque[Any]) -> dict[str, Any]:
         began = time.perf_counter()

@@ -12,12 +12,16 @@ import torch
 
 from unfed.backends.common.folded import Folded
 from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
+from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Run
-from unfed.backends.mpc.public import fixed, packed
+from unfed.backends.mpc.engine.wire import Wire
+from unfed.backends.mpc.public import Packed, fixed
 from unfed.backends.mpc.scales import Format, Scales
 from unfed.backends.mpc.shared import Shared, held, whole
 from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import Linear, Public, Weights
+from unfed.backends.mpc.weights import Public, Weights
+
+Matrix = Packed | Shared
 
 Result = tuple[torch.Tensor, torch.Tensor]
 """Shares of a result, and of how many guards fell."""
@@ -29,24 +33,28 @@ class Work(Protocol):
     Attributes:
         shape: of its input.
         given, made: bits of the fraction of its input and of its result.
+        opened: whether it is given its input opened by the client, under masks that the client was told, or shares.
     """
 
     shape: tuple[int, ...]
     given: int
     made: int
+    opened: bool
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result: ...
 
 
 class Mlp:
-    """784-128-10: both matrices act on shares, so that one round does, or one before each where they are secret."""
+    """784-128-10. The client opens the input under masks that it was told. Where both nodes hold the matrices, that and
+    what was opened ahead opens what comes of the first one, too, and there is no round; else there are two, one for
+    what comes of it and one for what the second one is given."""
 
-    shape = (1, 784)
+    shape, opened = (1, 784), True
     given, weight = 18, 18
     made = given + 2 * weight
     told = 16  # bits of fraction down to which negative numbers are told
 
-    def __init__(self, folder: Path, first: Linear, second: Linear) -> None:
+    def __init__(self, folder: Path, first: Matrix, second: Matrix) -> None:
         self._first, self._second = first, second
         # Inputs are pixels from 0 to 1, which bounds what goes into the ReLU.
         stored = arrays(folder, "mlp")
@@ -55,8 +63,8 @@ class Mlp:
         self._relu = Relu(Width(scale + int(np.ceil(np.log2(largest))) + 1, scale - self.told))
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
-        (wire,) = run.open(self._first.of_share(run, x))
-        result = self._second.of_share(run, run.apply(self._relu, wire))
+        hidden = _through(run, self._first, run.given(x))
+        result = self._second.of_share(run, run.apply(self._relu, hidden))
         return result, run.public(torch.zeros(1, dtype=torch.int64))  # it has no range to leave
 
     @classmethod
@@ -71,7 +79,7 @@ class Mlp:
 class Block:
     """One layer of the backend's own transformer on 16 tokens."""
 
-    shape = (16, 128)
+    shape, opened = (16, 128), False
 
     def __init__(self, weights: Weights, format: Format) -> None:
         self._transformer = Transformer(weights, format)
@@ -91,7 +99,7 @@ class Block:
 class Lifted:
     """16 rows over Z_2^32, as looking them up gives them, lifted to Z_2^64 as by the first opening of a model."""
 
-    shape = (16, 768)
+    shape, opened = (16, 768), False
     given = made = Scales().residual
 
     def __call__(self, run: Run, x: torch.Tensor) -> Result:
@@ -100,10 +108,17 @@ class Lifted:
         return rows, run.public(torch.zeros(1, dtype=torch.int64))
 
 
+def _through(run: Run, matrix: Matrix, x: Wire) -> Wire:
+    """What a matrix makes of a wire, opened: without a round where both nodes hold it."""
+    if isinstance(matrix, Shared):
+        return run.open(matrix.of_wire(run, x))[0]
+    return run.renew(x, matrix.matrix.weighted, matrix.bias)
+
+
 def public(folder: Path, work: str, model: Folded) -> Work:
     """A computation on weights that both nodes hold."""
     if work == "mlp":
-        return Mlp(folder, *map(packed, Mlp.matrices(folder)))
+        return Mlp(folder, *(Packed(Rows(matrix.weight), matrix.bias) for matrix in Mlp.matrices(folder)))
     format = Block.format(folder, "public")
     return Block(fixed(model, format.scales), format)
 

@@ -226,8 +226,9 @@ def test_our_programs_compute_what_is_compared(tmp_path, name, error):
     def on_shares(run, vector, x):
         return secret(tmp_path, name, model, run, unflat(vector, owned))(run, x)
 
-    given = ring.encode(x, work.given)
-    for program, inputs in ((work, (given,)), (on_shares, (flat(owned), given))):
-        (first, second), _ = run(program, *inputs)
+    encoded = ring.encode(x, work.given)
+    shared, opened = ((), (encoded,)) if work.opened else ((encoded,), ())
+    for program, weights in ((work, ()), (on_shares, (flat(owned),))):
+        (first, second), _ = run(program, *weights, *shared, given=opened)
         assert int(first[1] + second[1]) == 0
         assert (ring.decode(first[0] + second[0], work.made) - wanted).abs().max() < error

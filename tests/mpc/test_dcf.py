@@ -13,10 +13,12 @@ from unfed.backends.mpc.engine import dcf, dpf
 WORDS = st.integers(0, 2**64 - 1)
 
 
-def total(place: np.ndarray, payload: np.ndarray, levels: int, points: np.ndarray) -> np.ndarray:
+def total(
+    place: np.ndarray, payload: np.ndarray, levels: int, points: np.ndarray, base: np.ndarray | None = None
+) -> np.ndarray:
     """Both parties' evaluations together."""
     first, second = dpf.roots(len(place)), dpf.roots(len(place))
-    made = dcf.generate(place, payload, levels, first, second)
+    made = dcf.generate(place, payload, levels, first, second, base=base)
     return dcf.evaluate(0, first, made, points) + dcf.evaluate(1, second, made, points)
 
 
@@ -31,6 +33,8 @@ def test_both_evaluations_add_up_to_the_comparison(data: st.DataObject, levels: 
     below = points < place[:, None]
     expected = np.where(below[:, :, None], payload[:, None, :], np.uint64(0))
     assert np.array_equal(total(place, payload, levels, points), expected)
+    base = np.array([data.draw(st.lists(WORDS, min_size=words, max_size=words)) for _ in place], np.uint64)
+    assert np.array_equal(total(place, payload, levels, points, base), expected + base[:, None, :])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2**63 - 1, 2**63, 2**64 - 1])
@@ -61,9 +65,10 @@ def test_one_evaluation_is_spread_over_the_ring(party: int) -> None:
 def test_the_corrections_of_different_places_look_alike(stops: tuple[int, ...]) -> None:
     for part in ("seeds", "bits", "values", "leaves"):
         means = []
-        for place in (0, 201):
+        for place, base in ((0, 0), (201, 1)):
             keys = dpf.roots(4000), dpf.roots(4000)
-            made = dcf.generate(np.full(4000, place, np.uint64), np.ones((4000, 2), np.uint64), 8, *keys, stops)
+            places, payload, bases = np.full(4000, place, np.uint64), np.ones((4000, 2), np.uint64), np.uint64(base)
+            made = dcf.generate(places, payload, 8, *keys, stops, bases * payload)
             raw = np.ascontiguousarray(getattr(made, part)).reshape(4000, -1).view(np.uint8)
             means.append(np.unpackbits(raw, axis=1).mean(0))
         assert np.abs(means[0] - means[1]).max() < 6 * np.sqrt(0.5 / 4000), part

@@ -176,6 +176,14 @@ def test_comparisons_within_a_proved_range(values: list[int], bound: int) -> Non
     found = reveal(opened(AtLeast(bound, Width(range=41))), ints(values))
     assert found.tolist() == [max(value, bound) for value in values]
     assert reveal(opened(Below(bound, Width(41))), ints(values)).tolist() == [int(value < bound) for value in values]
+    assert reveal(opened(Relu(Width(range=41))), ints(values)).tolist() == [max(value, 0) for value in values]
+
+
+@pytest.mark.parametrize("width", [Width(range=2), Width(range=64, drop=62), Width(range=9, drop=7)])
+def test_signs_of_two_bits(width: Width) -> None:
+    step = 1 << width.drop
+    values = [-step, -step, 0, 0] * 200  # all that two bits hold, under many masks
+    assert reveal(opened(Relu(width)), ints(values)).tolist() == [max(value, 0) for value in values]
 
 
 @quick

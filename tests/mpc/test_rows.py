@@ -1,4 +1,4 @@
-"""Products with a public matrix are those of any product of integers, whatever their shapes."""
+"""Products with a matrix that lasts are those of any product of integers, whatever their shapes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,15 @@ def test_products_are_those_of_any_other_way(bits: int, vectors: int, beyond: in
     found = Rows(matrix, bits).weighted(shares)
     assert found.dtype is KINDS[bits]
     assert torch.equal(found, (shares.long() @ matrix).to(KINDS[bits]))
+
+
+@pytest.mark.parametrize("vectors", [1, 3, 16, 18])
+def test_a_wide_matrix_holds_any_number(vectors: int) -> None:
+    edges = torch.tensor([-(2**63), 2**63 - 1, -1, 2**31, 0])
+    matrix, shares = (
+        edges[torch.randint(0, 5, shape)] + torch.randint(0, 2**40, shape) for shape in ((70, 11), (vectors, 70))
+    )
+    assert torch.equal(Rows(matrix, wide=True).weighted(shares), shares @ matrix)
 
 
 def test_a_part_of_a_larger_tensor_will_do() -> None:

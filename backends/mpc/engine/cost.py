@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .blank import blank
-from .session import Gate, Shapes
+from .session import Gate, Linear, Shapes
 from .wire import Mask, Wire
 
 
@@ -18,19 +18,21 @@ class Cost(NamedTuple):
     rounds: exchanges between the nodes.
     sent: bytes that each node sends to the other, without framing.
     common, second: bytes of material that both nodes receive, and that the second one alone does.
+    ahead: bytes that each node sends to the other before there are inputs, in one round if there are any.
     """
 
     rounds: int
     sent: int
     common: int
     second: int
+    ahead: int = 0
 
 
 def predict(program: Callable[..., Any], *shapes: tuple[int, ...]) -> Cost:
     """The cost of `program(run, *shares)` on shares of these shapes."""
     run = _Predicting()
     program(run, *(blank(*shape) for shape in shapes))
-    return Cost(run.rounds, run.sent, run.draw.common_bytes, run.draw.second_bytes)
+    return Cost(run.rounds, run.sent, run.draw.common_bytes, run.draw.second_bytes, run.ahead_bytes)
 
 
 class _Counting:
@@ -58,12 +60,24 @@ class _Counting:
 class _Predicting(Shapes):
     def __init__(self) -> None:
         self.draw: Any = _Counting()
-        self.rounds = self.sent = 0
+        self.rounds = self.sent = self.ahead_bytes = 0
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         self.rounds += 1
         self.sent += 8 * sum(each.numel() for each in shares)
-        return tuple(Wire(blank(*each.shape), (Mask(blank(*each.shape)),)) for each in shares)
+        return tuple(_wire(each) for each in shares)
+
+    def given(self, opened: torch.Tensor) -> Wire:
+        return _wire(opened)
+
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        renewed = _wire(linear(blank(*wire.shape)))
+        self.ahead_bytes += 8 * renewed.value.numel()
+        return renewed
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.read(self.draw, *wires)[1]
+
+
+def _wire(like: torch.Tensor) -> Wire:
+    return Wire(blank(*like.shape), (Mask(blank(*like.shape)),))

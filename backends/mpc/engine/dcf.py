@@ -36,7 +36,13 @@ class Correction(NamedTuple):
 
 
 def generate(
-    place: Any, payload: Any, levels: int, first: Any, second: Any, stops: tuple[int, ...] | None = None
+    place: Any,
+    payload: Any,
+    levels: int,
+    first: Any,
+    second: Any,
+    stops: tuple[int, ...] | None = None,
+    base: Any = None,
 ) -> Correction:
     """Keys for N comparisons.
 
@@ -45,9 +51,12 @@ def generate(
         payload: uint64 [N, words], one to four words.
         first, second: the parties' `dpf.roots`.
         stops: depths at which to evaluate, ascending and from 1 on; the last is `levels`, and alone by default.
+        base: uint64 [N, words], what the functions are more by everywhere; nothing by default. It goes into the first
+            level's correction, which the second party alone adds, and costs nothing.
     """
     stops = stops or (levels,)
     count, words = payload.shape
+    base = np.zeros_like(payload) if base is None else base
     made = Correction(
         np.empty((count, levels, 2), np.uint64),
         np.empty((count, levels), np.uint8),
@@ -55,7 +64,7 @@ def generate(
         np.empty((count, len(stops), words), np.uint64),
     )
     keys = (LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF)
-    _generate(place, payload, first, second, *keys, np.array(stops, np.int64), *made)
+    _generate(place, payload, base, first, second, *keys, np.array(stops, np.int64), *made)
     return made
 
 
@@ -65,7 +74,7 @@ def evaluate(party: int, root: Any, correction: Correction, points: Any) -> Any:
     The key's one stop is its last level.
     """
     out = np.empty((*points.shape, correction.values.shape[2]), np.uint64)
-    _evaluate(party, root, LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF, *correction, points, out)
+    evaluate_into(party, root, LEFT, RIGHT, VALUE, VALUE_RIGHT, LEAF, *correction, points, out)
     return out
 
 
@@ -83,6 +92,7 @@ def _hash_values(seeds: Any, count: int, words: int, key: Any, scratch: Any, out
 def _generate(
     place: Any,
     payload: Any,
+    base: Any,
     first: Any,
     second: Any,
     left: Any,
@@ -100,9 +110,8 @@ def _generate(
     levels = bits.shape[1]
     one, zero, clear = np.uint64(1), np.uint64(0), ~np.uint64(1)
     room = 4 * _BATCH
-    seeds, lefts, rights = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
-    of_left, of_right = np.empty((2, room), np.uint64), np.empty((2, room), np.uint64)
-    scratch = np.empty(room, np.uint64)
+    seeds, scratch = np.empty(room, np.uint64), np.empty(room, np.uint64)
+    children, of_child = np.empty((2, room), np.uint64), np.empty((2, 2, room), np.uint64)  # the left ones, the right
     controls = np.empty(2 * _BATCH, np.uint64)
     reached = np.empty((_BATCH, 4), np.uint64)  # what the values on the path add up to so far
     for begin in range(0, total, _BATCH):
@@ -117,49 +126,49 @@ def _generate(
             controls[e], controls[count + e] = zero, one
         stop = 0
         for level in range(levels):
-            hash_blocks(seeds, 2 * count, left, lefts)
-            hash_blocks(seeds, 2 * count, right, rights)
-            _hash_values(seeds, 2 * count, words, value_left, scratch, of_left)
-            _hash_values(seeds, 2 * count, words, value_right, scratch, of_right)
+            hash_blocks(seeds, 2 * count, left, children[0])
+            hash_blocks(seeds, 2 * count, right, children[1])
+            _hash_values(seeds, 2 * count, words, value_left, scratch, of_child[0])
+            _hash_values(seeds, 2 * count, words, value_right, scratch, of_child[1])
             for e in range(count):
                 a, b = 2 * e, 2 * (count + e)
                 bit = (place[begin + e] >> np.uint64(levels - 1 - level)) & one
-                keep, lose = (rights, lefts) if bit else (lefts, rights)
-                kept, lost = (of_right, of_left) if bit else (of_left, of_right)
-                cw0, cw1 = (lose[a] ^ lose[b]) & clear, lose[a + 1] ^ lose[b + 1]
-                to_left = (lefts[a] ^ lefts[b] ^ bit ^ one) & one
-                to_right = (rights[a] ^ rights[b] ^ bit) & one
+                keep, lose = np.int64(bit), np.int64(one - bit)
+                cw0 = (children[lose, a] ^ children[lose, b]) & clear
+                cw1 = children[lose, a + 1] ^ children[lose, b + 1]
+                to_left = (children[0, a] ^ children[0, b] ^ bit ^ one) & one
+                to_right = (children[1, a] ^ children[1, b] ^ bit) & one
                 cw[begin + e, level, 0], cw[begin + e, level, 1] = cw0, cw1
                 bits[begin + e, level] = to_left | (to_right << one)
-                negative = controls[count + e] == one
+                negative = controls[count + e]  # 0 or 1
                 for word in range(words):
                     half, odd = word >> 1, word & 1
-                    wanted = lost[half, b + odd] - lost[half, a + odd] - reached[e, word]
-                    if bit:  # whoever turns left here is below the place
-                        wanted += payload[begin + e, word]
-                    signed = zero - wanted if negative else wanted
-                    values[begin + e, level, word] = signed
-                    reached[e, word] += kept[half, a + odd] - kept[half, b + odd] + wanted
+                    wanted = of_child[lose, half, b + odd] - of_child[lose, half, a + odd] - reached[e, word]
+                    wanted += payload[begin + e, word] * bit  # whoever turns left where the place turns right is below
+                    stored = wanted if level else wanted + base[begin + e, word]
+                    values[begin + e, level, word] = (stored ^ (zero - negative)) + negative
+                    reached[e, word] += of_child[keep, half, a + odd] - of_child[keep, half, b + odd] + wanted
                 to_keep = to_right if bit else to_left
                 for party in range(2):
                     at = b if party else a
                     control = controls[at >> 1]
                     mask = zero - control
-                    seeds[at] = (keep[at] & clear) ^ (cw0 & mask)
-                    seeds[at + 1] = keep[at + 1] ^ (cw1 & mask)
-                    controls[at >> 1] = (keep[at] & one) ^ (control & to_keep)
+                    seeds[at] = (children[keep, at] & clear) ^ (cw0 & mask)
+                    seeds[at + 1] = children[keep, at + 1] ^ (cw1 & mask)
+                    controls[at >> 1] = (children[keep, at] & one) ^ (control & to_keep)
             if level + 1 == stops[stop]:
-                _hash_values(seeds, 2 * count, words, value_leaf, scratch, of_left)
+                _hash_values(seeds, 2 * count, words, value_leaf, scratch, of_child[0])
                 for e in range(count):
                     for word in range(words):
                         half, odd = word >> 1, word & 1
-                        wanted = of_left[half, 2 * (count + e) + odd] - of_left[half, 2 * e + odd] - reached[e, word]
+                        wanted = of_child[0, half, 2 * (count + e) + odd] - of_child[0, half, 2 * e + odd]
+                        wanted -= reached[e, word]
                         leaves[begin + e, stop, word] = zero - wanted if controls[count + e] else wanted
                 stop += 1
 
 
 @compiled
-def _evaluate(
+def evaluate_into(
     party: int,
     root: Any,
     left: Any,
@@ -174,6 +183,7 @@ def _evaluate(
     points: Any,
     out: Any,
 ) -> None:
+    """`evaluate`, for kernels."""
     total, each = points.shape
     levels, words = bits.shape[1], values.shape[2]
     one, zero, clear = np.uint64(1), np.uint64(0), ~np.uint64(1)
@@ -181,13 +191,15 @@ def _evaluate(
     # Those that turn left stand at the front, those that turn right at the back: one key of AES for each kind.
     seeds, turned, ordered = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.uint64)
     shares, scratch = np.empty((2, room), np.uint64), np.empty(room, np.uint64)
-    where = np.empty(_BATCH, np.int64)
-    controls = np.empty(_BATCH, np.uint64)
+    where, owner = np.empty(_BATCH, np.int64), np.empty(_BATCH, np.int64)
+    controls, point = np.empty(_BATCH, np.uint64), np.empty(_BATCH, np.uint64)
     sums = np.empty((_BATCH, 4), np.uint64)
     for begin in range(0, total * each, _BATCH):
         count = min(_BATCH, total * each - begin)
         for n in range(count):
-            e = (begin + n) // each
+            q = begin + n
+            e = owner[n] = q // each
+            point[n] = points[e, q - e * each]
             seeds[2 * n], seeds[2 * n + 1] = root[e, 0] & clear, root[e, 1]
             controls[n] = party
             sums[n] = zero
@@ -195,8 +207,7 @@ def _evaluate(
             shift = np.uint64(levels - 1 - level)
             front, back = 0, count
             for n in range(count):
-                q = begin + n
-                if (points[q // each, q % each] >> shift) & one:
+                if (point[n] >> shift) & one:
                     back -= 1
                     where[n] = back
                 else:
@@ -208,7 +219,7 @@ def _evaluate(
             _hash_values(ordered, front, words, value_left, scratch, shares)
             _hash_values(ordered[2 * front :], count - front, words, value_right, scratch, shares[:, 2 * front :])
             for n in range(count):
-                e, at = (begin + n) // each, 2 * where[n]
+                e, at = owner[n], 2 * where[n]
                 mask = zero - controls[n]
                 for word in range(words):
                     sums[n, word] += shares[word >> 1, at + (word & 1)] + (values[e, level, word] & mask)
@@ -218,9 +229,8 @@ def _evaluate(
                 controls[n] = (turned[at] & one) ^ (controls[n] & side)
         _hash_values(seeds, count, words, value_leaf, scratch, shares)
         for n in range(count):
-            q = begin + n
-            e = q // each
+            e = owner[n]
             mask = zero - controls[n]
             for word in range(words):
                 share = sums[n, word] + shares[word >> 1, 2 * n + (word & 1)] + (leaves[e, 0, word] & mask)
-                out[e, q % each, word] = zero - share if party else share
+                out[e, begin + n - e * each, word] = zero - share if party else share

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import numpy as np
 import torch
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -23,10 +24,10 @@ def encode(value: torch.Tensor, scale: int) -> torch.Tensor:
     """
     if value.is_meta:
         return torch.empty(value.shape, dtype=torch.int64, device="meta")
-    scaled = torch.round(value.double() * 2.0**scale)
-    if not bool((scaled.abs() < 2.0**62).all()):
+    scaled = np.asarray(np.rint(value.detach().double().numpy() * 2.0**scale))
+    if not (np.abs(scaled) < 2.0**62).all():
         raise OverflowError(f"a value does not fit 62 bits at a scale of 2^-{scale}")
-    return scaled.long()
+    return torch.from_numpy(scaled.astype(np.int64))
 
 
 def decode(value: torch.Tensor, scale: int) -> torch.Tensor:
@@ -75,6 +76,4 @@ class Stream:
 
     def roots(self, count: int) -> Any:
         """Seeds of function keys: numpy uint64 [count, 2]."""
-        import numpy as np
-
         return np.frombuffer(self.bytes(16 * count), np.uint64).reshape(count, 2)

@@ -1,7 +1,7 @@
-"""Products of shares with a public matrix of small numbers: sums of its rows, in tiles that stay in registers.
+"""Products of shares with a matrix that lasts: sums of its rows, in tiles that stay in registers.
 
-For a few shared vectors at once every row is read once, as 32 bits, and each number in it is multiplied with as many
-weights. A general product of integer matrices reads them from memory again and again, twice as wide.
+For a few shared vectors at once every row is read once, as 32 bits where numbers are small, and each number in it is
+multiplied with as many weights. A general product of integer matrices reads them from memory again and again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ROWS = 2048
 def _tile(vectors: int) -> Any:
     """Add Σ_r weights[first + vectors·r + v] · table[at + lanes·r + c] to out[to + lanes·v + c]; one row at least.
 
-    The table holds int32; `out` and the weights say by their type over which ring it is.
+    The table holds int32 or what `out` and the weights hold, whose type says over which ring it is.
     """
 
     @intrinsic
@@ -42,7 +42,7 @@ def _tile(vectors: int) -> Any:
 
         def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             word, count = ir.IntType(bits), ir.IntType(64)
-            vector, stored = ir.VectorType(word, lanes), ir.VectorType(ir.IntType(32), lanes)
+            vector, stored = ir.VectorType(word, lanes), ir.VectorType(ir.IntType(table.dtype.bitwidth), lanes)
             start, rows, origin, target = (arguments[number] for number in (1, 2, 4, 6))
 
             def element(number: int, offset: Any, kind: Any = None) -> Any:
@@ -63,8 +63,9 @@ def _tile(vectors: int) -> Any:
             row = builder.phi(count)
             so_far = [builder.phi(vector) for _ in sums]
             loaded = builder.load(element(0, builder.add(start, times(row, lanes)), stored), align=4)
-            loaded = loaded if bits == HALF else builder.sext(loaded, vector)
-            nothing, everywhere = ir.Constant(vector, ir.Undefined), ir.Constant(stored, [0] * lanes)
+            loaded = loaded if stored == vector else builder.sext(loaded, vector)
+            nothing = ir.Constant(vector, ir.Undefined)
+            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
             after = []
             for number, each in enumerate(so_far):
                 place = builder.add(origin, builder.add(times(row, vectors), ir.Constant(count, number)))
@@ -106,22 +107,23 @@ def _sums(table: Any, rows: int, blocks: int, lanes: int, weights: Any, vectors:
 
 
 class Rows:
-    """A public matrix, packed for products with shares.
+    """A matrix, packed for products with shares.
 
     Args:
-        matrix: int64 [rows, columns], each number below 2^31 in magnitude.
+        matrix: int64 [rows, columns], each number below 2^31 in magnitude unless they are `wide`.
         bits: `HALF` or `WORD`, of the ring that the shares are over.
+        wide: numbers are any of Z_2^64, as are those of a matrix that is shared; for `WORD`.
     Raises:
         OverflowError: a number is larger.
     """
 
-    def __init__(self, matrix: torch.Tensor, bits: int = WORD) -> None:
+    def __init__(self, matrix: torch.Tensor, bits: int = WORD, *, wide: bool = False) -> None:
         self.rows, self.columns = matrix.shape
-        if matrix.numel() and max(int(matrix.max()), -int(matrix.min())) >= 1 << 31:
+        if not wide and matrix.numel() and max(int(matrix.max()), -int(matrix.min())) >= 1 << 31:
             raise OverflowError("a number of the matrix does not fit 32 bits")
         self._bits, lanes = bits, LANES[bits]
         self._blocks = -(-self.columns // lanes)
-        whole = np.zeros((self.rows, self._blocks * lanes), np.int32)
+        whole = np.zeros((self.rows, self._blocks * lanes), np.int64 if wide else np.int32)
         whole[:, : self.columns] = matrix.numpy()
         self._packed = whole.reshape(self.rows, self._blocks, lanes).transpose(1, 0, 2).reshape(-1)
 
@@ -129,12 +131,17 @@ class Rows:
         """Weights [vectors, rows] times the matrix: [vectors, columns]; both are int32 over `HALF` and int64 else."""
         if isinstance(weights, Blank):
             return blank(len(weights), self.columns)
-        given = weights.numpy()
+        given = weights.contiguous().numpy()
         found = np.empty((len(given), self.columns), given.dtype)
         lanes = LANES[self._bits]
         for begin in range(0, len(given), _LARGE):
             part = given[begin : begin + _LARGE]
-            vectors = next(size for size in (1, _SMALL, _LARGE) if size >= len(part))
+            if len(part) == 1:  # lies as it should
+                out = np.zeros((1, self._blocks * lanes), given.dtype)
+                _sums(self._packed, self.rows, self._blocks, lanes, part.reshape(-1), 1, out.reshape(-1))
+                found[begin:] = out[:, : self.columns]
+                continue
+            vectors = _SMALL if len(part) <= _SMALL else _LARGE
             laid = np.zeros((self.rows, vectors), given.dtype)
             laid[:, : len(part)] = part.T
             out = np.zeros((self._blocks, vectors, lanes), given.dtype)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,6 +26,8 @@ from .wire import Mask, Wire
 Made = TypeVar("Made")
 
 Buffer = bytes | memoryview
+
+Linear = Callable[[torch.Tensor], torch.Tensor]
 
 Exchange = Callable[[torch.Tensor], torch.Tensor]
 """Send a flat int64 tensor to the other node and return what it sent at the same time, of the same length."""
@@ -60,6 +63,27 @@ class Run(Protocol):
         """
         ...
 
+    def given(self, opened: torch.Tensor) -> Wire:
+        """An input that its owner opened itself: the value plus a mask, of which the nodes told it the seeds (see
+        `InputOwner`), so that no node has to open it.
+
+        Damgård, Pastro, Smart and Zakarias, "Multiparty Computation from Somewhat Homomorphic Encryption" (CRYPTO
+        2012): inputs. Rounds: 0. Bytes: ahead 16 from each node to the owner, for all that is dealt at once; from it 8
+        an element to each node.
+        """
+        ...
+
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        """What a public linear map makes of a wire's rows, opened under fresh masks that the dealer knows; and what is
+        public `plus` that.
+
+        Both nodes know linear(v) of x = v - r. What is missing, the fresh mask less linear(r), depends on no input, so
+        that it is opened ahead: see Ben-Efraim, Nielsen and Omri, "Turbospeedz" (ACNS 2019), whose values go through
+        linear gates likewise. Rounds: 0, and one ahead for all of a run, or of several that are prepared together.
+        Bytes: ahead, 8 an element and direction; of material none.
+        """
+        ...
+
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         """A gate's result: a share, or a wire. No round."""
         ...
@@ -87,12 +111,19 @@ class Deal:
     def __init__(self) -> None:
         self.seeds = secrets.token_bytes(ring.SEED), secrets.token_bytes(ring.SEED)
         self._streams = ring.Stream(self.seeds[0]), ring.Stream(self.seeds[1])
+        self._owner: InputOwner | None = None
         self._common: list[memoryview] = []
         self._second: list[memoryview] = []
 
     def mask(self, *shape: int) -> torch.Tensor:
         """A fresh mask of which each node's seed gives its share."""
         return self._streams[0].take(*shape) + self._streams[1].take(*shape)
+
+    def told(self, *shape: int) -> torch.Tensor:
+        """A fresh mask of what is given, whose owner is told the seeds that both nodes' shares follow from."""
+        if self._owner is None:
+            self._owner = InputOwner([bytes(stream.bytes(ring.SEED)) for stream in self._streams])
+        return self._owner.mask(*shape)
 
     def share(self, value: torch.Tensor) -> None:
         """Share `value`: the first node's share follows from its seed, the second one's is sent."""
@@ -114,15 +145,27 @@ class Deal:
 
 
 class Draw:
-    """A node's side of a program's material, read in the order in which it was dealt. It keeps what can be written."""
+    """A node's side of a program's material, read in the order in which it was dealt. It keeps what can be written.
+
+    Attributes:
+        seed: what the owner of inputs that are `given` is to be told; empty where there is none.
+    """
 
     def __init__(self, party: int, seed: bytes, common: Buffer, own: Buffer) -> None:
         self.party = party
+        self.seed = b""
         self._stream = ring.Stream(seed)
+        self._told: ring.Stream | None = None
         self._common, self._own = _Reader(common), _Reader(own)
 
     def mask(self, *shape: int) -> torch.Tensor:
         return self._stream.take(*shape)
+
+    def told(self, *shape: int) -> torch.Tensor:
+        if self._told is None:
+            self.seed = bytes(self._stream.bytes(ring.SEED))
+            self._told = ring.Stream(self.seed)
+        return self._told.take(*shape)
 
     def share(self, *shape: int) -> torch.Tensor:
         if self.party == 0:
@@ -147,7 +190,7 @@ class _Reader:
         self._data, self._at = memoryview(bytearray(view)) if view.readonly else view, 0
 
     def take(self, kind: Any, shape: tuple[int, ...]) -> Any:
-        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+        size = prod(shape) * np.dtype(kind).itemsize
         if self._at + size > len(self._data):
             raise _misfit(f"it ends {self._at + size - len(self._data)} bytes early")
         found = np.ndarray(shape, kind, self._data, self._at)
@@ -181,21 +224,59 @@ class Dealing(Shapes):
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         return tuple(Wire(blank(*each.shape), (Mask(self.deal.mask(*each.shape)),)) for each in shares)
 
+    def given(self, opened: torch.Tensor) -> Wire:
+        return Wire(blank(*opened.shape), (Mask(self.deal.told(*opened.shape)),))
+
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        return self.open(linear(blank(*wire.shape)))[0]
+
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.deal(self.deal, *wires)
 
 
 class Preparing(Shapes):
-    """A node's run ahead of time: it reads its material and expands it, for `Computing` to use."""
+    """A node's run ahead of time: it reads its material and expands it, for `Computing` to use.
+
+    Attributes:
+        sent: bytes sent ahead so far, without framing.
+    """
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         self.made: deque[Any] = deque()
+        self.sent = 0
+        self._renewed: list[_Renewed] = []
+
+    def meet(self, exchange: Exchange) -> None:
+        """Open what `renew` needs to know, of all that was prepared so far: one round, or none for nothing."""
+        if not self._renewed:
+            return
+        before = _mapped([(each.linear, each.before) for each in self._renewed])
+        mine = torch.cat([(each.mask - part).reshape(-1) for each, part in zip(self._renewed, before, strict=True)])
+        values = mine + exchange(mine)
+        self.sent += 8 * mine.numel()
+        pieces = torch.split(values, [each.mask.numel() for each in self._renewed])
+        for each, value in zip(self._renewed, pieces, strict=True):
+            missing = value.reshape(each.mask.shape)
+            each.missing = missing if each.plus is None else missing + each.plus
+        self._renewed.clear()
 
     def open(self, *shares: torch.Tensor) -> tuple[Wire, ...]:
         masks = [self.draw.mask(*each.shape) for each in shares]
         self.made.append(masks)
         return tuple(Wire(blank(*mask.shape), (Mask(mask),)) for mask in masks)
+
+    def given(self, opened: torch.Tensor) -> Wire:
+        self.made.append(mask := self.draw.told(*opened.shape))
+        return Wire(blank(*mask.shape), (Mask(mask),))
+
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        if not wire.plain:
+            raise ValueError("only what has no public factors in its masks can be renewed")
+        mask = self.draw.mask(*linear(blank(*wire.shape)).shape)
+        self.made.append(renewed := _Renewed(mask, linear, wire.masked(), plus))
+        self._renewed.append(renewed)
+        return Wire(blank(*mask.shape), (Mask(mask),))
 
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         material, result = gate.read(self.draw, *wires)
@@ -230,6 +311,15 @@ class Computing:
         pieces = torch.split(values, [mask.numel() for mask in masks])
         return tuple(Wire(piece.reshape(mask.shape), (Mask(mask),)) for piece, mask in zip(pieces, masks, strict=True))
 
+    def given(self, opened: torch.Tensor) -> Wire:
+        return Wire(opened, (Mask(self._made.popleft()),))
+
+    def renew(self, wire: Wire, linear: Linear, plus: torch.Tensor | None = None) -> Wire:
+        renewed = self._made.popleft()
+        if renewed.missing is None:
+            raise RuntimeError("what was prepared has not met the other node: call `Preparing.meet`")
+        return Wire(linear(wire.value) + renewed.missing, (Mask(renewed.mask),))
+
     def apply(self, gate: Gate, *wires: Wire) -> Any:
         return gate.compute(self.party, self._made.popleft(), *wires)
 
@@ -242,6 +332,48 @@ class Computing:
     def ahead(self, make: Callable[[], Made]) -> Made:
         made: Made = self._made.popleft()
         return made
+
+
+class _Renewed:
+    """A node's share of a fresh mask, and what is still to be done for it.
+
+    Attributes:
+        linear, before: what the mask takes the place of: `linear` of this share of a mask.
+        missing: by how much the whole mask is more than that, and `plus`; None until it was opened.
+    """
+
+    def __init__(self, mask: torch.Tensor, linear: Linear, before: torch.Tensor, plus: torch.Tensor | None) -> None:
+        self.mask, self.linear, self.before, self.plus = mask, linear, before, plus
+        self.missing: torch.Tensor | None = None
+
+
+def _mapped(parts: Sequence[tuple[Linear, torch.Tensor]]) -> list[torch.Tensor]:
+    """What each map makes of its rows, by one use for all rows of one map."""
+    found: dict[int, torch.Tensor] = {}
+    alike: dict[Linear, list[int]] = {}
+    for number, (linear, _) in enumerate(parts):
+        alike.setdefault(linear, []).append(number)
+    for linear, numbers in alike.items():
+        rows = [parts[number][1] for number in numbers]
+        pieces = torch.split(linear(torch.cat(rows)), [len(each) for each in rows])
+        found |= dict(zip(numbers, pieces, strict=True))
+    return [found[number] for number in range(len(parts))]
+
+
+class InputOwner:
+    """The owner's side of `Run.given`.
+
+    Args:
+        seeds: what both nodes told it (`Draw.seed`) of what was dealt at once.
+    """
+
+    def __init__(self, seeds: Sequence[bytes]) -> None:
+        self._streams = [ring.Stream(seed) for seed in seeds]
+
+    def mask(self, *shape: int) -> torch.Tensor:
+        """What it adds to the next input before it tells both nodes: inputs come in the order of the program."""
+        first, second = self._streams
+        return first.take(*shape) + second.take(*shape)
 
 
 def _bytes(array: Any) -> memoryview:

@@ -6,8 +6,9 @@ both nodes, the rest to the second one alone, since the first one's follows from
 """
 
 from .choose import Choose
-from .compare import AtLeast, Below, Outside, Relu, Width
+from .compare import AtLeast, Below, Outside, Width
 from .product import MatMul, Product, SquareSum, Through
+from .sign import Relu
 from .spline import Spline
 from .table import Table
 from .truncate import Truncate

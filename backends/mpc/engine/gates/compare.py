@@ -174,13 +174,6 @@ class AtLeast(NamedTuple):
         return (mine - less * (x.value.reshape(-1, 1) - self.bound) + times_mask).reshape(x.shape)
 
 
-class Relu(AtLeast):
-    """max(x, 0): `AtLeast` a bound of 0. Rounds: 0. Bytes: common, 33 a bit and 16 more an element."""
-
-    def __new__(cls, width: Width = WHOLE) -> Relu:
-        return super().__new__(cls, 0, width)
-
-
 def only_mask(wire: Wire) -> torch.Tensor:
     """The mask of a freshly opened wire. Raises ValueError for any other."""
     if len(wire.masks) != 1 or not wire.plain:

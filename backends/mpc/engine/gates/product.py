@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..blank import blank
+from ..blank import Blank, blank
 from ..ring import BITS
+from ..rows import Rows
 from ..session import Deal, Draw, Run
 from ..wire import Mask, Wire
 from .compare import only_mask
@@ -93,43 +94,54 @@ class Through(NamedTuple):
     """x @ w for a secret matrix w [in, out] that lasts: it was opened once, under a mask b that the dealer keeps, and a
     product opens no more than x [t, in].
 
-    With x = v - m and w = d - b: x @ w = v @ w - m @ d + m @ b, of which the dealer shares every m @ b afresh. Mohassel
-    and Zhang, "SecureML" (IEEE S&P 2017), section 4.1, mask a matrix once for many products. Rounds: 0.
-    Bytes: 8 a result.
+    With x = v - m and w = d - b: x @ w = v @ w - m @ d + m @ b, of which the dealer shares every m @ b afresh, and
+    nodes work out m @ d ahead of time. Mohassel and Zhang, "SecureML" (IEEE S&P 2017), section 4.1, mask a matrix once
+    for many products. Rounds: 0. Bytes: 8 a result.
 
     Attributes:
-        mask: at the dealer b; at a node zeros, and of no use.
-        stacked: at a node its share of w above d [2 · in, out], so that one multiplication does.
+        shape: of w.
+        mask: at the dealer b; None at a node.
+        matrix, opened: at a node its share of w, and d; None until they are there.
     """
 
-    mask: torch.Tensor
-    stacked: torch.Tensor
+    shape: torch.Size
+    mask: Rows | None = None
+    matrix: Rows | None = None
+    opened: Rows | None = None
 
     @classmethod
     def of(cls, run: Run, matrix: Wire) -> Through:
         """A matrix as it was opened, for any later run of the same party."""
-        stacked = torch.cat([run.share(matrix), matrix.value])
-        if isinstance(matrix.value, torch.Tensor):  # here is computed: the node's share of b has done its work
-            return cls(torch.zeros((), dtype=torch.int64).expand(matrix.shape), stacked)
-        return cls(only_mask(matrix), stacked)
+        share, mask = run.share(matrix), only_mask(matrix)
+        if isinstance(share, Blank):
+            return cls(matrix.shape, None if isinstance(mask, Blank) else Rows(mask, wide=True))
+        return cls(matrix.shape, None, Rows(share, wide=True), Rows(matrix.value, wide=True))
 
     def deal(self, deal: Deal, x: Wire) -> torch.Tensor:
-        deal.share(only_mask(x) @ self.mask)
-        return self._blank(x)
-
-    def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
-        only_mask(x)
-        return draw.share(*self._blank(x).shape), self._blank(x)
-
-    def ready(self, party: int, material: Any) -> Any:
-        return material
-
-    def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
-        result: torch.Tensor = torch.cat([x.value, -x.masked()], -1) @ self.stacked + material
+        mask, result = only_mask(x), self._blank(x)
+        nothing = torch.zeros(result.shape, dtype=torch.int64)  # of a node that deals to itself, to warm up
+        deal.share(nothing if self.mask is None else self.mask.weighted(mask))
         return result
 
+    def read(self, draw: Draw, x: Wire) -> tuple[Any, torch.Tensor]:
+        mask = only_mask(x)
+        return (draw.share(*self._blank(x).shape), mask), self._blank(x)
+
+    def ready(self, party: int, material: Any) -> Any:
+        return material if self.opened is None else (self._ahead(*material), None)
+
+    def compute(self, party: int, material: Any, x: Wire) -> torch.Tensor:
+        assert self.matrix is not None, "a matrix is multiplied with after it was opened"
+        ahead = material[0] if material[1] is None else self._ahead(*material)
+        return self.matrix.weighted(x.value) + ahead
+
+    def _ahead(self, share: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What does not depend on x."""
+        assert self.opened is not None
+        return share - self.opened.weighted(mask)
+
     def _blank(self, x: Wire) -> torch.Tensor:
-        return blank(*x.shape) @ blank(*self.mask.shape)
+        return blank(*x.shape) @ blank(*self.shape)
 
 
 class SquareSum(NamedTuple):
