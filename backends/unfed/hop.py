@@ -99,6 +99,7 @@ class Hop(Role):
             await self.received(passage, data)
         else:
             await self.ctx.send(passage.after[0], "cell", circuit=passage.after[1], data=data)
+        passage.out.prepare()
 
     @serve
     async def back(self, sender: str, *, circuit: bytes, data: bytes) -> None:
@@ -108,6 +109,7 @@ class Hop(Role):
     async def _back(self, passage: Passage, data: bytes) -> None:
         peer, circuit = passage.before
         await self.ctx.send(peer, "back", circuit=circuit, data=passage.back.seal(data))
+        passage.back.prepare()
 
     @serve
     async def close(self, sender: str, *, circuit: bytes) -> None:

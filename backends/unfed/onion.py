@@ -44,17 +44,27 @@ class Chain:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._ready: AESGCM | None = None
+
+    def prepare(self) -> None:
+        """Make the key of the next cell while nobody waits for it."""
+        if self._ready is None:
+            self._ready = AESGCM(self._next())
 
     def seal(self, data: bytes) -> bytes:
         """The next cell with a layer around it: `TAG` bytes more."""
-        return AESGCM(self._next()).encrypt(_ONCE, data, None)
+        return self._take().encrypt(_ONCE, data, None)
 
     def open(self, data: bytes) -> bytes:
         """The next cell without its layer. Raises Unsealed, after which nothing opens any more."""
         try:
-            return AESGCM(self._next()).decrypt(_ONCE, data, None)
+            return self._take().decrypt(_ONCE, data, None)
         except InvalidTag:
             raise Unsealed("a cell that does not open") from None
+
+    def _take(self) -> AESGCM:
+        cipher, self._ready = self._ready or AESGCM(self._next()), None
+        return cipher
 
     def _next(self) -> bytes:
         used = hmac.digest(self._key, b"\x01", "sha256")
@@ -117,6 +127,12 @@ class Circuit:
             following, data = hop.name, ephemeral + sealed
             self._keys.insert(0, keys)
         self.opening = data
+
+    def prepare(self) -> None:
+        """See `Chain.prepare`."""
+        for keys in self._keys:
+            keys.out.prepare()
+            keys.back.prepare()
 
     def seal(self, data: bytes) -> bytes:
         """The next cell for the last hop, as it goes to the first one: `TAG` bytes more for each hop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -39,6 +40,8 @@ class Session:
         for number, each in enumerate(keys(ids, self._ctx.model.card.vocab)):
             data = self._circuits[number].seal(asked(start, each))
             await self._ctx.send(self._guard, "cell", circuit=self.names[number], data=data)
+        for circuit in self._circuits:
+            circuit.prepare()
 
     async def result(self) -> torch.Tensor:
         """Hidden states [1, t, width] that come back for what was asked next."""
@@ -60,5 +63,6 @@ class Session:
             raise UnfedError(f"{' or '.join(by)} sent back {error}", kind="protocol", party=by[0]) from None
 
     async def close(self) -> None:
-        for name in self.names:
-            await self._ctx.send(self._guard, "close", circuit=name)
+        with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close
+            for name in self.names:
+                await self._ctx.send(self._guard, "close", circuit=name)
