@@ -11,7 +11,8 @@ from unfed.plugins import Role, UnfedError, serve
 
 from .backend import NODES
 from .engine.blank import blank
-from .engine.session import Deal, Dealing
+from .engine.material import Deal
+from .engine.session import Dealing
 from .public import fixed
 from .scales import Format
 from .transformer import Cache, Transformer

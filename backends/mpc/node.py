@@ -18,7 +18,8 @@ from .calibrate import calibrate
 from .engine.blank import blank
 from .engine.embedding import Keys, fits
 from .engine.ring import SEED
-from .engine.session import Computing, Draw, Exchange, Preparing
+from .engine.material import Draw
+from .engine.session import Computing, Exchange, Preparing
 from .public import fixed
 from .scales import Format
 from .transformer import Cache, Transformer

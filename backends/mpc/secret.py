@@ -12,7 +12,8 @@ from .backend import DEALER, NODES, OWNER
 from .dealer import Dealer, Part
 from .engine.blank import blank
 from .engine.ring import SEED, Stream
-from .engine.session import Computing, Deal, Dealing, Draw, Exchange, Preparing
+from .engine.material import Deal, Draw
+from .engine.session import Computing, Dealing, Exchange, Preparing
 from .node import Node, exchanging
 from .owner import PIECE
 from .scales import Format

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .engine.blank import blank
 from .engine.embedding import keys
-from .engine.session import Computing, Deal, Dealing, Draw, Preparing
+from .engine.material import Deal, Draw
+from .engine.session import Computing, Dealing, Preparing
 from .transformer import Cache, Transformer
 
 

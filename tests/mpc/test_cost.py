@@ -29,7 +29,8 @@ from unfed.backends.mpc.engine.gates import (
 )
 from unfed.backends.mpc.engine.gates.spline import relative
 from unfed.backends.mpc.engine.gates.table import bins
-from unfed.backends.mpc.engine.session import Deal, Dealing, Run
+from unfed.backends.mpc.engine.material import Deal
+from unfed.backends.mpc.engine.session import Dealing, Run
 from unfed.backends.mpc.engine.tournament import argmax, largest
 
 ROOT = relative(lambda x: x**-0.5, 2**30, 2**40, 8)

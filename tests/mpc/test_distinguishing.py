@@ -27,7 +27,8 @@ from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import dpf
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import keys
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, Preparing
+from unfed.backends.mpc.engine.material import Deal, Draw
+from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
 from unfed.backends.mpc.public import fixed
 from unfed.backends.mpc.transformer import Cache, Transformer
 from unfed.console.party.model import OpenModel

@@ -14,7 +14,8 @@ from uniform import is_uniform
 from unfed.backends.mpc.engine import cost, ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.gates import Relu, Truncate
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
+from unfed.backends.mpc.engine.material import Deal, Draw, InputOwner
+from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
 
 ANY = st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([0, 1, -1, 2**63 - 1, -(2**63)]))
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from unfed.backends.mpc.engine.blank import blank
-from unfed.backends.mpc.engine.session import Computing, Deal, Dealing, Draw, InputOwner, Preparing
+from unfed.backends.mpc.engine.material import Deal, Draw, InputOwner
+from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
 
 Program = Callable[..., Any]
 

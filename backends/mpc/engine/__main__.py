@@ -9,7 +9,8 @@ from .gates import Below, Relu, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
 from .rows import HALF, WORD, Rows
-from .session import Computing, Deal, Dealing, Draw, Preparing, Run
+from .material import Deal, Draw
+from .session import Computing, Dealing, Preparing, Run
 
 
 def everything(run: Run, x: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..blank import blank
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Wire
 from .compare import WHOLE, Width
 from .sign import chosen, deal_signs, read_signs, ready_signs

@@ -10,7 +10,7 @@ import torch
 from .. import dcf
 from ..blank import blank
 from ..ring import BITS, shift, words
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Wire
 
 

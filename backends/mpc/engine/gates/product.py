@@ -15,7 +15,8 @@ import torch
 from ..blank import Blank, blank
 from ..ring import BITS
 from ..rows import Rows
-from ..session import Deal, Draw, Run
+from ..material import Deal, Draw
+from ..session import Run
 from ..wire import Mask, Wire
 from .compare import only_mask
 

@@ -12,7 +12,7 @@ from ..aes import LEAF, LEFT, RIGHT, VALUE, VALUE_RIGHT
 from ..blank import blank
 from ..kernels import compiled
 from ..ring import BITS, words
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Wire
 from .compare import WHOLE, Width, only_mask
 

@@ -12,7 +12,7 @@ from .. import dcf
 from ..blank import blank
 from ..knots import WORDS, Knots, pieces
 from ..ring import BITS, shift, words
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Wire
 from .compare import only_mask
 

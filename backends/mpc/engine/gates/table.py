@@ -12,7 +12,7 @@ from .. import dpf
 from ..blank import blank
 from ..kernels import compiled
 from ..ring import shift, words
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Wire
 from .compare import only_mask
 

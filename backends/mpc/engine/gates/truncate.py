@@ -8,7 +8,7 @@ import torch
 
 from ..blank import blank
 from ..ring import BITS, shift
-from ..session import Deal, Draw
+from ..material import Deal, Draw
 from ..wire import Mask, Wire
 from .compare import only_mask
 
