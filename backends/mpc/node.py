@@ -17,8 +17,8 @@ from .bounds import fit
 from .calibrate import calibrate
 from .engine.blank import blank
 from .engine.embedding import Keys, fits
-from .engine.ring import SEED
 from .engine.material import Draw
+from .engine.ring import SEED
 from .engine.session import Computing, Exchange, Preparing
 from .public import fixed
 from .scales import Format

@@ -11,8 +11,8 @@ from unfed.plugins import Channel, Context, UnfedError, serve
 from .backend import DEALER, NODES, OWNER
 from .dealer import Dealer, Part
 from .engine.blank import blank
-from .engine.ring import SEED, Stream
 from .engine.material import Deal, Draw
+from .engine.ring import SEED, Stream
 from .engine.session import Computing, Dealing, Exchange, Preparing
 from .node import Node, exchanging
 from .owner import PIECE

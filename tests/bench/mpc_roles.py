@@ -25,8 +25,8 @@ from unfed.backends.mpc import owner
 from unfed.backends.mpc.engine import ring
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
-from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.material import Deal, Draw, InputOwner
+from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
 from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing

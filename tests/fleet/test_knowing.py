@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from puppets import plan
 from real_fleets import act, ask, pid_of, running, until, wish
@@ -21,7 +21,10 @@ from unfed.plugins.signatures import PREFIX, is_signed
 slow = pytest.mark.slow
 on_a_fleet = pytest.mark.asyncio(loop_scope="session")
 
+quick = settings(max_examples=60, deadline=None)
 
+
+@quick
 @given(st.binary(max_size=100), st.integers(0, 63), st.integers(1, 255))
 def test_a_signature_is_of_one_party_and_one_text(data: bytes, place: int, flip: int) -> None:
     mine, other = Identity("mine"), Identity("other")

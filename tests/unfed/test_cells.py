@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
@@ -17,7 +17,10 @@ from unfed.plugins import UnfedError
 VOCAB = 320
 DEPTH = levels(VOCAB)
 
+quick = settings(max_examples=60, deadline=None)
 
+
+@quick
 @given(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9), st.integers(0, 1000))
 def test_keys_arrive_as_they_were_sent(ids: list[int], start: int) -> None:
     for each in keys(ids, VOCAB):
@@ -31,6 +34,7 @@ def test_cells_tell_no_more_of_a_prompt_than_a_bucket() -> None:
     assert len(sizes) < 8 and all(size == bucket(size - 4) for size in sizes)
 
 
+@quick
 @given(st.binary(max_size=400))
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(Unsealed):
@@ -44,6 +48,7 @@ def test_keys_of_another_vocabulary_are_refused() -> None:
         read(asked(0, keys([1], 5000)[0]), VOCAB, DEPTH)
 
 
+@quick
 @given(st.integers(1, 5), st.integers(1, 40))
 def test_hidden_states_arrive_as_they_were_sent(tokens: int, width: int) -> None:
     hidden = torch.randn(1, tokens, width)
@@ -56,6 +61,7 @@ def test_what_is_no_hidden_state_is_refused(data: bytes) -> None:
         read_result(padded(data, 512), 8)
 
 
+@quick
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
 def test_rows_are_found_to_the_bit(numbers: list[float]) -> None:
     """Whatever floating-point numbers they hold, -0 alone becomes 0."""

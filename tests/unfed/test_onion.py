@@ -8,12 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniform import is_uniform
 
 from unfed.backends.unfed.hop import Seen
 from unfed.backends.unfed.onion import TAG, Circuit, Hop, Keys, Unsealed, bucket, opened, padded, unpadded
+
+quick = settings(max_examples=60, deadline=None)
 
 
 class Line:
@@ -44,6 +46,7 @@ class Line:
         return data
 
 
+@quick
 @given(st.integers(1, 5), st.binary(max_size=50), st.lists(st.binary(max_size=200), max_size=5))
 def test_what_goes_in_comes_out(hops: int, told: bytes, cells: list[bytes]) -> None:
     line = Line(hops, told)
@@ -54,6 +57,7 @@ def test_what_goes_in_comes_out(hops: int, told: bytes, cells: list[bytes]) -> N
         assert line.circuit.open(line.back(data)) == data
 
 
+@quick
 @given(st.integers(1, 4), st.binary(min_size=1, max_size=50), st.integers(min_value=0), st.integers(1, 255))
 def test_a_byte_that_was_changed_is_noticed_by_the_first_hop(hops: int, data: bytes, place: int, flip: int) -> None:
     line = Line(hops)
@@ -119,6 +123,7 @@ def test_an_opening_is_for_one_hop_and_as_it_was_made() -> None:
             opened(line.secrets[0], bytes(message))
 
 
+@quick
 @given(st.binary(max_size=300))
 def test_an_opening_of_anything_is_refused(message: bytes) -> None:
     with pytest.raises(Unsealed):
@@ -131,6 +136,7 @@ def test_a_key_of_small_order_is_refused() -> None:
         opened(X25519PrivateKey.generate(), bytes(32) + bytes(100))
 
 
+@quick
 @given(st.binary(max_size=5000))
 def test_padding_comes_off_and_tells_the_bucket_alone(data: bytes) -> None:
     size = bucket(len(data))
@@ -139,6 +145,7 @@ def test_padding_comes_off_and_tells_the_bucket_alone(data: bytes) -> None:
     assert size == bucket(size - 4) and (size == 512 or size < 1.5 * (len(data) + 4))
 
 
+@quick
 @given(st.binary(max_size=20))
 def test_a_padding_that_is_none_is_refused(data: bytes) -> None:
     length = int.from_bytes(data[:4], "little")

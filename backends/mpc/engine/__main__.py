@@ -8,8 +8,8 @@ from .blank import blank
 from .gates import Below, Relu, Spline, Table
 from .gates.spline import relative
 from .gates.table import bins
-from .rows import HALF, WORD, Rows
 from .material import Deal, Draw
+from .rows import HALF, WORD, Rows
 from .session import Computing, Dealing, Preparing, Run
 
 

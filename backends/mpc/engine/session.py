@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any, Protocol, TypeVar
 
 import torch

@@ -9,8 +9,8 @@ import torch
 
 from .. import dcf
 from ..blank import blank
-from ..ring import BITS, shift, words
 from ..material import Deal, Draw
+from ..ring import BITS, shift, words
 from ..wire import Wire
 
 

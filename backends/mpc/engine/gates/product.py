@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 
 from ..blank import Blank, blank
+from ..material import Deal, Draw
 from ..ring import BITS
 from ..rows import Rows
-from ..material import Deal, Draw
 from ..session import Run
 from ..wire import Mask, Wire
 from .compare import only_mask

@@ -11,8 +11,8 @@ from .. import dcf
 from ..aes import LEAF, LEFT, RIGHT, VALUE, VALUE_RIGHT
 from ..blank import blank
 from ..kernels import compiled
-from ..ring import BITS, words
 from ..material import Deal, Draw
+from ..ring import BITS, words
 from ..wire import Wire
 from .compare import WHOLE, Width, only_mask
 

@@ -11,8 +11,8 @@ import torch
 from .. import dcf
 from ..blank import blank
 from ..knots import WORDS, Knots, pieces
-from ..ring import BITS, shift, words
 from ..material import Deal, Draw
+from ..ring import BITS, shift, words
 from ..wire import Wire
 from .compare import only_mask
 

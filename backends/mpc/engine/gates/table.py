@@ -11,8 +11,8 @@ import torch
 from .. import dpf
 from ..blank import blank
 from ..kernels import compiled
-from ..ring import shift, words
 from ..material import Deal, Draw
+from ..ring import shift, words
 from ..wire import Wire
 from .compare import only_mask
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from ..blank import blank
-from ..ring import BITS, shift
 from ..material import Deal, Draw
+from ..ring import BITS, shift
 from ..wire import Mask, Wire
 from .compare import only_mask
 
