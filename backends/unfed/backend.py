@@ -11,10 +11,9 @@ from unfed.plugins import Backend, Link, ModelCard, Models, Party, Plan, UnfedEr
 from unfed.plugins import Options as AnyOptions
 
 from ..common.families import family_of
+from .names import ENTRIES, GUARD
 from .promises import guarantee
 
-ENTRIES = ("entry-0", "entry-1")
-GUARD = "guard"
 ROLES = "unfed.backends.unfed"
 
 
@@ -70,7 +69,7 @@ class Unfed(Backend):
         return Plan(
             parties=tuple(parties),
             links=tuple(links),
-            guarantee=guarantee(relays, ENTRIES, {party.name: party.opens for party in parties}, nodes, options.tail),
+            guarantee=guarantee(relays, {party.name: party.opens for party in parties}, nodes, options.tail),
             private_ids=True,
         )
 

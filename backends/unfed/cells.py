@@ -1,4 +1,4 @@
-"""What the client and the ends of its circuits say to one another, inside the layers."""
+"""What the client and the ends of its circuits say to one another, and entries to the first of the layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+
+from unfed.plugins import UnfedError
 
 from ..mpc.engine.embedding import Keys, fits
 from .onion import Unsealed, bucket, padded, unpadded
@@ -84,3 +86,20 @@ def read_result(data: bytes, width: int) -> torch.Tensor:
     if not numbers.size or numbers.size % width:
         raise Unsealed("a cell that holds no hidden states")
     return torch.from_numpy(numbers.copy()).reshape(1, -1, width)
+
+
+def bits_of(numbers: torch.Tensor) -> torch.Tensor:
+    """float32 as the whole numbers that their bits are, int64; -0 becomes 0, which is the same number."""
+    return (numbers.float() + 0.0).contiguous().view(torch.int32).long()
+
+
+def numbers_of(bits: torch.Tensor) -> torch.Tensor:
+    """int32 as the float32 numbers whose bits they are.
+
+    Raises:
+        UnfedError: they are no finite numbers, as when shares of different things are added.
+    """
+    numbers = bits.view(torch.float32)
+    if not numbers.isfinite().all():
+        raise UnfedError("the shares of the two entries do not add up to rows of numbers", kind="protocol")
+    return numbers

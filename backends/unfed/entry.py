@@ -5,16 +5,13 @@ from __future__ import annotations
 import msgspec
 import torch
 
-from unfed.plugins import UnfedError
-
 from ..common.ends import Embedding
 from ..mpc.engine.embedding import keys, levels, look_up
 from ..mpc.engine.rows import HALF, Rows
-from .cells import ToEntry, decode_told, read
+from .cells import ToEntry, bits_of, decode_told, read
 from .hop import Hop, Passage
+from .names import FIRST
 from .onion import Unsealed
-
-FIRST = "layers-0"
 
 
 class Entry(Hop):
@@ -57,20 +54,3 @@ class Entry(Hop):
         share = look_up(self._party, given, self._table).to(torch.int32)
         self.ctx.contribute(rows=len(share))
         await self.ctx.send(FIRST, "share", session=told.session, reply=told.reply, start=start, share=share)
-
-
-def bits_of(numbers: torch.Tensor) -> torch.Tensor:
-    """float32 as the whole numbers that their bits are, int64; -0 becomes 0, which is the same number."""
-    return (numbers.float() + 0.0).contiguous().view(torch.int32).long()
-
-
-def numbers_of(bits: torch.Tensor) -> torch.Tensor:
-    """int32 as the float32 numbers whose bits they are.
-
-    Raises:
-        UnfedError: they are no finite numbers, as when shares of different things are added.
-    """
-    numbers = bits.view(torch.float32)
-    if not numbers.isfinite().all():
-        raise UnfedError("the shares of the two entries do not add up to rows of numbers", kind="protocol")
-    return numbers

@@ -13,8 +13,7 @@ from ..common.hidden import Hidden
 from ..common.sessions import Sessions
 from ..common.shard import shard
 from ..common.weights import tensor_name
-from .cells import result
-from .entry import numbers_of
+from .cells import numbers_of, result
 from .hop import Hop, Passage
 from .onion import new_id
 

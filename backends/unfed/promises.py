@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from unfed.plugins import Claim
 
 from ..common.claims import on_the_network
+from .names import ENTRIES, GUARD
 
-GUARD = "guard"
 SEALED = "AES-256-GCM and X25519 hold what they promise"
 FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
 def guarantee(
     relays: tuple[str, ...],
-    entries: tuple[str, str],
     opens: Mapping[str, Mapping[str, tuple[str, ...]]],
     layers: tuple[str, ...],
     tail: int,
@@ -30,29 +29,29 @@ def guarantee(
     for asset in ("prompt", "output"):
         for relay in relays:
             claims.append(_kept(asset, (relay,), (SEALED,), ("length", "message times")))
-        for entry in entries:
+        for entry in ENTRIES:
             claims.append(_kept(asset, (entry,), (SEALED, FIXED_KEY), ("length",)))
-        claims.append(Claim(asset=asset, property="confidentiality", against=entries, basis="none"))
+        claims.append(Claim(asset=asset, property="confidentiality", against=ENTRIES, basis="none"))
     for node in layers:
         claims.append(_open("prompt", node, ("activations", "length")))
         told = ("activations", "length") if tail or node != layers[-1] else ("activations", "length", "logits")
         claims.append(_open("output", node, told))
-    claims += _identity(relays, entries, layers)
-    claims.append(Claim(asset="output", property="integrity", against=(*entries, *layers), basis="none"))
+    claims += _identity(relays, layers)
+    claims.append(Claim(asset="output", property="integrity", against=(*ENTRIES, *layers), basis="none"))
     claims += [
         Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
-        for name in (*entries, *layers)
+        for name in (*ENTRIES, *layers)
         if (parts := tuple(part for part in opens[name]["model"] if part != "config"))
     ]
     return (*claims, *on_the_network())
 
 
-def _identity(relays: tuple[str, ...], entries: tuple[str, str], layers: tuple[str, ...]) -> list[Claim]:
+def _identity(relays: tuple[str, ...], layers: tuple[str, ...]) -> list[Claim]:
     """Who asks is known to the guard, and to whoever pools what it has with the guard."""
     claims = [
         Claim(asset="identity", property="anonymity", against=(GUARD,), basis="none", reveals=("who asks, and when",))
     ]
-    for name in (*relays, *entries, *layers):
+    for name in (*relays, *ENTRIES, *layers):
         if name != GUARD:
             claims.append(
                 Claim(
@@ -63,7 +62,7 @@ def _identity(relays: tuple[str, ...], entries: tuple[str, str], layers: tuple[s
                     assumes=(SEALED, "more than one asks through the guard"),
                 )
             )
-    for name in dict.fromkeys((*entries, layers[0], layers[-1])):
+    for name in dict.fromkeys((*ENTRIES, layers[0], layers[-1])):
         claims.append(
             Claim(
                 asset="identity",

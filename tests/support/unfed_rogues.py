@@ -8,7 +8,7 @@ import torch
 
 from unfed.backends.unfed.entry import Entry
 from unfed.backends.unfed.hop import Hop, announcement
-from unfed.backends.unfed.layers import Layers
+from unfed.backends.unfed.layers import First
 from unfed.plugins import serve
 
 
@@ -126,7 +126,7 @@ class Noise(Entry):
         self._table._packed |= 0x7F800000
 
 
-class Narrow(Layers):
+class Narrow(First):
     """Hands on less than it should."""
 
     async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:

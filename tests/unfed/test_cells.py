@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.unfed.cells import asked, read, read_result, result
-from unfed.backends.unfed.entry import bits_of, numbers_of
+from unfed.backends.unfed.cells import asked, bits_of, numbers_of, read, read_result, result
 from unfed.backends.unfed.onion import Unsealed, bucket, padded
 from unfed.plugins import UnfedError
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from random_models import save_gpt2, save_llama
 
-from unfed.backends.unfed.backend import ENTRIES, GUARD, Unfed
+from unfed.backends.unfed.backend import Unfed
+from unfed.backends.unfed.names import ENTRIES, GUARD
 from unfed.console.runner.models import read_card
 from unfed.plugins import Plan, UnfedError, badge
 

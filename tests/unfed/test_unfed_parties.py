@@ -14,7 +14,8 @@ from real_fleets import ask, running, with_roles
 from reference import Reference
 from uniform import is_uniform
 
-from unfed.backends.unfed.backend import ENTRIES, GUARD, Unfed
+from unfed.backends.unfed.backend import Unfed
+from unfed.backends.unfed.names import ENTRIES, GUARD
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
@@ -127,9 +128,14 @@ async def views(fleet: Fleet) -> dict[str, list[Entry]]:
 # -- who misbehaves
 
 
+def small(roles: dict[str, str]) -> Plan:
+    """Two nodes with layers, and relays where the rogue is one."""
+    return plan(roles, shards=2, relays=int(any(name.startswith("relay") for name in roles)))
+
+
 async def test_a_cell_that_is_kept_back_holds_the_query_up(launcher: LocalLauncher, tmp_path: Path) -> None:
     """Until another follows, which does not open then; here none does."""
-    async with fleet_of(launcher, tmp_path, plan({"relay-0": "unfed_rogues:Dropping"})) as fleet:
+    async with fleet_of(launcher, tmp_path, small({"relay-0": "unfed_rogues:Dropping"})) as fleet:
         failure = (await ask(fleet, PROMPTS[0], 3)).failure
         assert failure is not None and failure.kind == "timeout"
 
@@ -139,7 +145,7 @@ async def test_a_cell_that_is_kept_back_holds_the_query_up(launcher: LocalLaunch
 async def test_a_relay_that_meddles_is_named(launcher: LocalLauncher, tmp_path: Path, party: str, role: str) -> None:
     if (party, role) == ("relay-0", "Reopening"):
         pytest.skip("it opens one circuit a query")
-    async with fleet_of(launcher, tmp_path, plan({party: f"unfed_rogues:{role}"})) as fleet:
+    async with fleet_of(launcher, tmp_path, small({party: f"unfed_rogues:{role}"})) as fleet:
         failure = (await ask(fleet, PROMPTS[0])).failure
         assert failure is not None and (failure.kind, failure.party) == ("protocol", party)
 
@@ -149,7 +155,7 @@ async def test_a_relay_that_spoils_answers_is_named(
     launcher: LocalLauncher, tmp_path: Path, party: str, named: str
 ) -> None:
     """Along with the one before it, who may have done it too."""
-    async with fleet_of(launcher, tmp_path, plan({party: "unfed_rogues:FlippingBack"})) as fleet:
+    async with fleet_of(launcher, tmp_path, small({party: "unfed_rogues:FlippingBack"})) as fleet:
         failure = (await ask(fleet, PROMPTS[0])).failure
         assert failure is not None and failure.kind == "protocol"
         assert failure.message == f"{named} sent back a cell that does not open"
@@ -160,7 +166,7 @@ async def test_a_directory_that_lies_is_not_believed(
     launcher: LocalLauncher, tmp_path: Path, role: str, said: str
 ) -> None:
     with pytest.raises(UnfedError, match=said):
-        async with fleet_of(launcher, tmp_path, plan({"relay-0": f"unfed_rogues:{role}"})):
+        async with fleet_of(launcher, tmp_path, small({"relay-0": f"unfed_rogues:{role}"})):
             pass
 
 
@@ -168,19 +174,19 @@ async def test_a_directory_that_lies_is_not_believed(
     ("party", "role", "said"),
     [
         ("entry-1", "Misshapen", "what is no share of rows"),
-        ("layers-1", "Narrow", "hidden states of shape"),
+        ("layers-0", "Narrow", "hidden states of shape"),
     ],
 )
 async def test_what_does_not_fit_is_refused_and_its_sender_named(
     launcher: LocalLauncher, tmp_path: Path, party: str, role: str, said: str
 ) -> None:
-    async with fleet_of(launcher, tmp_path, plan({party: f"unfed_rogues:{role}"})) as fleet:
+    async with fleet_of(launcher, tmp_path, small({party: f"unfed_rogues:{role}"})) as fleet:
         failure = (await ask(fleet, PROMPTS[0])).failure
         assert failure is not None and failure.party == party and said in failure.message
 
 
 async def test_shares_that_add_up_to_no_numbers_are_refused(launcher: LocalLauncher, tmp_path: Path) -> None:
     roles = {name: "unfed_rogues:Noise" for name in ENTRIES}
-    async with fleet_of(launcher, tmp_path, plan(roles)) as fleet:
+    async with fleet_of(launcher, tmp_path, small(roles)) as fleet:
         failure = (await ask(fleet, PROMPTS[0])).failure
         assert failure is not None and "do not add up" in failure.message
