@@ -34,9 +34,8 @@ VARIANTS: tuple[tuple[type[Backend], dict[str, Any]], ...] = (
     (Split, {"shards": 4, "embedding": "node"}),
     (Split, {"shards": 2, "head": "node"}),
     (Split, {"shards": 1, "embedding": "node", "head": "node"}),
-    (Unfed, {}),
-    (Unfed, {"shards": 1, "relays": 0, "tail": 1}),
     (Unfed, {"shards": 2, "relays": 2}),
+    (Unfed, {"shards": 1, "relays": 0, "tail": 1}),
 )
 
 

@@ -1,0 +1,7 @@
+"""What the parties of `unfed` are called. Imports nothing heavy."""
+
+from __future__ import annotations
+
+GUARD = "guard"
+ENTRIES = ("entry-0", "entry-1")
+FIRST = "layers-0"
