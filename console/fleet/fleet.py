@@ -25,7 +25,7 @@ from unfed.plugins import (
 from unfed.plugins.backend import Models
 from unfed.plugins.errors import Kind
 
-from ..party.control import Adopted, Ahead, Ask, Cancel, Happened, Order, Report, Trouble
+from ..party.control import Adopted, Ahead, Ask, Cancel, Happened, Order, Report, Settled, Trouble
 from ..party.ended import Ended
 from .advance import REST_WITHIN, Advance
 from .crew import GRACE, Crew
@@ -180,10 +180,17 @@ class Fleet:
             question.events.put_nowait(Failed(error=Failure(kind="cancelled", message="the query was cancelled")))
 
     async def settle(self, query: str) -> Settlement:
-        """Collect what every party has to report on a query that is over, and have it forgotten."""
+        """Collect what every party has to report on a query that is over, and have it forgotten.
+
+        The client comes last: then it may work ahead, and where messages bear no ids that must not count here.
+        """
         members, adopted = dict(self._members), self._advance.settle(query)
-        reports = await asyncio.gather(*(member.settle(query, adopted, SETTLE_WITHIN) for member in members.values()))
-        return add_up(members, dict(zip(members, reports, strict=True)), adopted)
+        reports: dict[str, Settled | None] = {}
+        for trusted in (False, True):
+            asked = {name: member for name, member in members.items() if member.state.trusted == trusted}
+            told = await asyncio.gather(*(member.settle(query, adopted, SETTLE_WITHIN) for member in asked.values()))
+            reports |= zip(asked, told, strict=True)
+        return add_up(members, reports, adopted)
 
     async def rested(self, within: float = REST_WITHIN) -> bool:
         """Wait until nothing is done ahead of queries, which would disturb what is measured; whether that is so."""

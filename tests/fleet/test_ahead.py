@@ -28,9 +28,9 @@ Make = Callable[..., AbstractAsyncContextManager[Fleet]]
 
 @pytest.fixture
 def fleet_of(launcher: LocalLauncher, tmp_path: Path) -> Make:
-    def make(views: Path | None = None, private_ids: bool = False, **settings: Any) -> Any:
+    def make(views: Path | None = None, private_ids: bool = False, a: str = "puppets:Puppet", **settings: Any) -> Any:
         client = Party("client", "foresight:Foresighted", settings=settings)
-        return running(launcher, plan(client, "a", private_ids=private_ids), tmp_path, views=views)
+        return running(launcher, plan(client, Party("a", a), private_ids=private_ids), tmp_path, views=views)
 
     return make
 
@@ -69,7 +69,8 @@ async def test_nothing_is_counted_twice(fleet_of: Make) -> None:
 
 
 async def test_without_ids_on_the_wire_it_counts_all_the_same(fleet_of: Make) -> None:
-    async with fleet_of(private_ids=True) as fleet:
+    """And what is done ahead of the next query does not, though the node has not yet forgotten this one."""
+    async with fleet_of(private_ids=True, a="foresight:Slow") as fleet:
         assert await fleet.rested()
         outcome = await nothing(fleet)
         assert outcome.settlement.trace.messages == 2

@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from puppets import PuppetClient
+from puppets import Puppet, PuppetClient
 
 from unfed.console.party.control import Adopted, Ahead
 from unfed.plugins import Answer, Query, Token, UnfedError
@@ -43,6 +43,13 @@ class Foresighted(PuppetClient):
                 return
             async for event in super().answer(query):
                 yield event
+
+
+class Slow(Puppet):
+    """Takes its time to forget a query."""
+
+    async def forget(self, query: str) -> None:
+        await asyncio.sleep(0.2)
 
 
 def _at_once(do: Any, name: str) -> None:
