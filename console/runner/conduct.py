@@ -109,15 +109,17 @@ class Run:
 
     async def _quiet(self, fleets: Iterable[Fleet]) -> None:
         """What fleets do ahead of their next query must not disturb this one."""
-        waiting = (
-            asyncio.gather(*(fleet.rested() for fleet in fleets)),
-            asyncio.ensure_future(self.interrupted.wait()),
-        )
+
+        async def rest() -> None:
+            await asyncio.gather(*(fleet.rested() for fleet in fleets))
+
+        waiting = [asyncio.create_task(rest()), asyncio.create_task(self.interrupted.wait())]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in waiting:
                 each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     def _unasked(self, variant: Variant, prompt: Prompt, failed: Mapping[str, UnfedError]) -> Failure | None:
         """Why a prompt is not asked of a variant; None where it is."""
