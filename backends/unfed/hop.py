@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from unfed.plugins import Context, Role, UnfedError, serve
@@ -82,7 +82,11 @@ class Hop(Role):
         after = (opening.next, new_id()) if opening.next else None
         passage = self._passages[before] = Passage(keys.out, keys.back, before, after)
         if after is None:
-            await self.arrived(passage, opening.data)
+            try:
+                await self.arrived(passage, opening.data)
+            except UnfedError:
+                del self._passages[before]
+                raise
         else:
             self._returning[after] = passage
             await self.ctx.send(after[0], "open", circuit=after[1], data=opening.data)
@@ -90,7 +94,9 @@ class Hop(Role):
     @serve
     async def cell(self, sender: str, *, circuit: bytes, data: bytes) -> None:
         """A cell on its way out."""
-        passage = self._known(self._passages, sender, circuit)
+        passage = self._passages.get((sender, circuit))
+        if passage is None:
+            raise self._misused(sender, "sent a cell of a circuit that is not open")
         try:
             data = passage.out.open(data)
         except Unsealed as error:
@@ -103,8 +109,9 @@ class Hop(Role):
 
     @serve
     async def back(self, sender: str, *, circuit: bytes, data: bytes) -> None:
-        """A cell on its way back."""
-        await self._back(self._known(self._returning, sender, circuit), data)
+        """A cell on its way back. It may have met the word that its circuit is over, and is dropped then."""
+        if (passage := self._returning.get((sender, circuit))) is not None:
+            await self._back(passage, data)
 
     async def _back(self, passage: Passage, data: bytes) -> None:
         peer, circuit = passage.before
@@ -122,12 +129,6 @@ class Hop(Role):
         else:
             del self._returning[passage.after]
             await self.ctx.send(passage.after[0], "close", circuit=passage.after[1])
-
-    def _known(self, among: Mapping[Key, Passage], sender: str, circuit: bytes) -> Passage:
-        try:
-            return among[sender, circuit]
-        except KeyError:
-            raise self._misused(sender, "sent a cell of a circuit that is not open") from None
 
     def _misused(self, sender: str, what: str) -> UnfedError:
         return UnfedError(f"{sender} {what}", kind="protocol", party=sender)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import torch
 
 from unfed.plugins import Role, UnfedError, serve
@@ -16,9 +14,6 @@ from ..common.weights import tensor_name
 from .cells import numbers_of, result
 from .hop import Hop, Passage
 from .onion import new_id
-
-PATIENCE = 30.0
-"""Seconds to wait for the reply circuit: it is opened along with the others, and may come after what is for it."""
 
 
 class Layers(Role):
@@ -120,30 +115,33 @@ class Last(Layers, Hop):
     async def start(self) -> None:
         await Hop.start(self)
         await super().start()
-        self._replies: dict[bytes, asyncio.Future[Passage]] = {}
+        self._replies: dict[bytes, Passage] = {}
+        self._early: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        """By session, results whose circuit is not open, or not any more, with its name."""
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
-        """`told` names the circuit."""
-        self._reply(told).set_result(passage)
+        """`told` names the circuit, which is opened along with the others and may come after what is for it."""
+        self._replies[told] = passage
+        for waiting in list(self._early.values()):
+            for reply, data in waiting:
+                if reply == told:
+                    await self.answer(passage, data)
 
     async def closed(self, passage: Passage) -> None:
-        for name, reply in list(self._replies.items()):
-            if reply.done() and reply.result() is passage:
-                del self._replies[name]
+        self._replies = {name: each for name, each in self._replies.items() if each is not passage}
+
+    async def _end(self, session: bytes) -> None:
+        self._early.pop(session, None)
+        await super()._end(session)
 
     async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                passage = await asyncio.shield(self._reply(reply))
-        except TimeoutError:
-            self._replies.pop(reply, None)
-            raise UnfedError(f"no reply circuit was opened within {PATIENCE:g} s", kind="timeout") from None
         hidden = hidden if self.ctx.settings["whole"] else hidden[:, -1:]
         self.ctx.hold("result", hidden=hidden)
-        await self.answer(passage, result(hidden))
-
-    def _reply(self, name: bytes) -> asyncio.Future[Passage]:
-        return self._replies.setdefault(name, asyncio.get_running_loop().create_future())
+        data = result(hidden)
+        if (passage := self._replies.get(reply)) is not None:
+            await self.answer(passage, data)
+        else:
+            self._early.setdefault(session, []).append((reply, data))
 
 
 class Only(First, Last):

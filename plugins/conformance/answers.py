@@ -13,13 +13,11 @@ from .likeness import alike
 from .outcome import Complaint, NotApplicable, complain
 from .probe import Weight
 from .probes import Probes
-from .rig import Rig
+from .rig import SHORT, Rig
 
 AT_ONCE = 4
 REPEATS = 8
 """Queries in flight together, and queries asked while what a role keeps is weighed."""
-TOKENS = 3
-"""Of the answers to the latter: a first one, and more that go on from what was kept."""
 SLACK = 0.05
 """Seconds by which two clocks may disagree."""
 
@@ -169,7 +167,7 @@ async def forgetting(rig: Rig) -> str:
 
 
 async def _expect_answer(rig: Rig, probes: Probes, prompt: Asked) -> None:
-    made = await rig.ask(probes.fleet, rig.query(prompt, TOKENS))
+    made = await rig.ask(probes.fleet, rig.query(prompt, SHORT))
     if made.failure is not None:
         raise Complaint(f"a query is not answered: {made.failure}")
 

@@ -19,7 +19,7 @@ from unfed.backends.unfed.names import ENTRIES, GUARD
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Plan, UnfedError
+from unfed.plugins import Emulation, Phase, Plan, Query, UnfedError
 from unfed.plugins.view import Entry
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -54,6 +54,22 @@ async def test_queries_at_once_do_not_mix(audited: Fleet) -> None:
     alone = [(await ask(audited, prompt)).answer.text for prompt in PROMPTS]
     together = await asyncio.gather(*(ask(audited, prompt) for prompt in PROMPTS))
     assert [outcome.answer.text for outcome in together] == alone
+
+
+async def test_a_query_that_is_cancelled_disturbs_no_other(launcher: LocalLauncher, tmp_path: Path) -> None:
+    """Its last results meet the word that its circuits are over, halfway on slow links."""
+    reference = Reference(DEMO)
+    async with fleet_of(launcher, tmp_path, plan(shards=2), link=Emulation(delay=0.004)) as fleet:
+        other = asyncio.create_task(ask(fleet, PROMPTS[2], max_new_tokens=64, temperature=2.0, seed=7))
+        for number in range(12):
+            query = Query(id=f"cancelled{number}", prompt=PROMPTS[number % 2], max_new_tokens=64)
+            async for event in fleet.ask(query, 30):
+                if isinstance(event, Phase) and event.name == "decode":
+                    await asyncio.sleep(0.005 * number)
+                    fleet.cancel(query.id)
+            await fleet.settle(query.id)
+        assert (await other).failure is None
+        assert list((await ask(fleet, PROMPTS[0])).answer.token_ids) == reference.greedy(PROMPTS[0], 64)
 
 
 # -- who is told what
