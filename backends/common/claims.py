@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unfed.plugins import Claim
 
+FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
+"""What the function keys of `mpc.engine` rest on."""
 SEMI_HONEST = "every party follows the protocol and may only look at what it sees (semi-honest)"
 
 

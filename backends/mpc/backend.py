@@ -9,12 +9,11 @@ from pydantic import Field
 from unfed.plugins import Backend, Claim, Link, ModelCard, Models, Party, Plan, hookimpl
 from unfed.plugins import Options as AnyOptions
 
-from ..common.claims import SEMI_HONEST, on_the_network, on_two_nodes, open_weights, shared
+from ..common.claims import FIXED_KEY, SEMI_HONEST, on_the_network, on_two_nodes, open_weights, shared
 from ..common.families import family_of
 
 NODES = ("compute-0", "compute-1")
 DEALER, OWNER = "dealer", "owner"
-FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
 STREAM = "AES-128 in counter mode under a secret key is a pseudorandom generator"

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from unfed.plugins import Claim
 
-from ..common.claims import on_the_network
+from ..common.claims import FIXED_KEY, on_the_network
 from .names import ENTRIES, GUARD
 
 SEALED = "AES-256-GCM and X25519 hold what they promise"
-FIXED_KEY = "AES under fixed public keys behaves like a random permutation"
 
 
 def guarantee(
