@@ -227,11 +227,15 @@ def test_a_fleet_that_does_not_start_fails_its_column_alone():
     assert board.columns["plain"].live
 
 
-def test_what_was_made_ahead_stands_among_the_phases():
+@pytest.mark.parametrize("width", [36, 45, 78])
+def test_what_was_made_ahead_stands_among_the_figures(width):
+    """At first sight: the bar shows none of it, since nobody waited for it."""
     column = _done()
-    assert "made ahead" not in _told(facts.phases(column, 40))
+    assert "made ahead" not in _told(facts.figures(column, 0.0, width))
     column.result.seconds.ahead = 0.8
-    assert "made ahead" in _told(facts.phases(column, 40)) and "800 ms" in _told(facts.phases(column, 40))
+    told = facts.figures(column, 0.0, width)
+    assert "made ahead" in _told(told) and "800 ms" in _told(told)
+    assert all(length(line) <= width for line in told)
 
 
 def _told(lines):

@@ -17,12 +17,15 @@ NARROW_WORDS = {"first token": "first", "logit error": "Δ logit", "mean KL": "K
 
 
 def times(column: Column, now: float) -> list[Cell]:
-    """First token, per token and total: online only."""
+    """First token, per token and total, online only; and what was made for the query before it was asked, if anything:
+    the bar shows what it waited for."""
     seconds = column.seconds(now)
+    ahead: list[Cell] = [("made ahead", numbers.seconds(seconds.ahead), "plain")] if seconds.ahead else []
     return [
         ("first token", numbers.seconds(seconds.first_token or None), "plain"),
         ("per token", numbers.seconds(seconds.per_token or None), "plain"),
         ("total", numbers.seconds(seconds.total or None), "strong"),
+        *ahead,
     ]
 
 
@@ -119,12 +122,11 @@ def links(column: Column, width: int) -> list[Line]:
 
 
 def phases(column: Column, width: int) -> list[Line]:
-    """The named phases of the query, what was made for it before it was asked, and metrics that roles reported."""
+    """The named phases of the query, and metrics that roles reported."""
     result = column.result
     if result is None:
         return []
-    ahead = {"made ahead": result.seconds.ahead} if result.seconds.ahead else {}
-    told = [(name, numbers.seconds(value)) for name, value in (ahead | result.seconds.phases).items()]
+    told = [(name, numbers.seconds(value)) for name, value in result.seconds.phases.items()]
     told += [(name, f"{value:g}") for name, value in result.metrics.items()]
     rows: list[list[Span]] = [[(clean_line(name), "plain"), (value, "plain")] for name, value in told]
     return table(["phase", "time"], rows, width, grow=0) if rows else []
