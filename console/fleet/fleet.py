@@ -34,9 +34,11 @@ from .questions import Question, Verdict
 from .repairs import Repairs
 from .settlement import Settlement, add_up
 from .state import PartyState
+from .stillness import Stillness
 
 SETTLE_WITHIN = 10.0
-"""Seconds given to report on a query."""
+STILL_WITHIN = 2.0
+"""Seconds given to report on a query, and for its last messages to arrive."""
 
 Changed = Callable[[PartyState], None]
 
@@ -88,6 +90,7 @@ class Fleet:
         self._asked: dict[str, Question] = {}
         self._used = Ended()
         self._advance = Advance(self._tell_all)
+        self._stillness = Stillness()
         self._watch: asyncio.Task[None] | None = None
         self._up = False
         self._repairs = Repairs()
@@ -185,6 +188,8 @@ class Fleet:
         The client comes last: then it may work ahead, and where messages bear no ids that must not count here.
         """
         members, adopted = dict(self._members), self._advance.settle(query)
+        if self.plan.private_ids and not self._asked:
+            await self._stillness.come(members.values(), STILL_WITHIN)
         reports: dict[str, Settled | None] = {}
         for trusted in (False, True):
             asked = {name: member for name, member in members.items() if member.state.trusted == trusted}

@@ -13,7 +13,21 @@ import msgspec
 from unfed.plugins import Failure, PartyProcess, PartySpec, UnfedError
 
 from ..party import control
-from ..party.control import Beat, Begin, Broken, Hello, Order, Peer, Pinned, Ready, Report, Settled, Stop
+from ..party.control import (
+    Beat,
+    Begin,
+    Broken,
+    Count,
+    Counted,
+    Hello,
+    Order,
+    Peer,
+    Pinned,
+    Ready,
+    Report,
+    Settled,
+    Stop,
+)
 from .logs import PartyLog
 from .look import is_stopped
 from .state import PartyState
@@ -51,6 +65,7 @@ class Member:
         self.pinned: asyncio.Future[None] = loop.create_future()
         self.ready: asyncio.Future[Ready] = loop.create_future()
         self.settled: dict[str, asyncio.Future[Settled]] = {}
+        self._counted: asyncio.Future[Counted] | None = None
         self.leaving = False
         self.end: Failure | None = None
         self._heard, self._ended = heard, ended
@@ -104,6 +119,17 @@ class Member:
             return None
         finally:
             self.settled.pop(query, None)
+
+    async def count(self) -> Counted | None:
+        """What it has sent and received so far; None if it is not there to say so. One may ask at a time."""
+        if self.state.health != "ready" or self.end is not None:
+            return None
+        self._counted = asyncio.get_running_loop().create_future()
+        self.tell(Count())
+        try:
+            return await self._counted
+        except UnfedError:
+            return None
 
     async def leave(self, patience: float) -> None:
         """Ask it to stop, then make it; returns when the process has ended."""
@@ -167,6 +193,9 @@ class Member:
         elif isinstance(report, Settled):
             if (future := self.settled.get(report.query)) is not None:
                 _resolve(future, report)
+        elif isinstance(report, Counted):
+            if self._counted is not None:
+                _resolve(self._counted, report)
         else:
             self._heard(self, report)
 
@@ -181,6 +210,7 @@ class Member:
     def give_up(self, error: UnfedError) -> None:
         """Whoever waits for a step of this member is told."""
         futures: list[asyncio.Future[Any]] = [self.hello, self.pinned, self.ready, *self.settled.values()]
+        futures += [] if self._counted is None else [self._counted]
         for future in futures:
             if not future.done():
                 future.set_exception(error)

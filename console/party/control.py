@@ -61,11 +61,15 @@ class Settle(msgspec.Struct, frozen=True, tag="settle"):
     adopted: tuple[str, ...] = ()
 
 
+class Count(msgspec.Struct, frozen=True, tag="count"):
+    """Say what has been sent and received so far."""
+
+
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     pass
 
 
-Order = Begin | Roster | Meet | Ask | Cancel | Settle | Stop
+Order = Begin | Roster | Meet | Ask | Cancel | Settle | Count | Stop
 
 # -- from a party
 
@@ -132,6 +136,14 @@ class Settled(msgspec.Struct, frozen=True, tag="settled"):
     tape_bytes: int = 0
 
 
+class Counted(msgspec.Struct, frozen=True, tag="counted"):
+    """Messages sent and taken up since the process began, and whether it is still at work on any."""
+
+    sent: int
+    received: int
+    busy: bool
+
+
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
     """A heartbeat with this process's own figures."""
 
@@ -145,7 +157,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     messages_out: int
 
 
-Report = Hello | Pinned | Ready | Broken | Happened | Ahead | Adopted | Trouble | Settled | Beat
+Report = Hello | Pinned | Ready | Broken | Happened | Ahead | Adopted | Trouble | Settled | Counted | Beat
 
 MAX_MESSAGE = 64 << 20
 BEAT = 0.5

@@ -22,6 +22,8 @@ from .control import (
     Ask,
     Broken,
     Cancel,
+    Count,
+    Counted,
     Happened,
     Hello,
     Meet,
@@ -128,6 +130,9 @@ class Host:
                 task.cancel()
         elif isinstance(order, Settle):
             self._spawn("", self._settle(order.query, order.adopted))
+        elif isinstance(order, Count):
+            busy = any(self._tasks.values())
+            self._link.send(Counted(self._meter.messages_out, self._meter.messages_in, busy))
         elif isinstance(order, Stop):
             self._spawn("", self._stop())
 

@@ -141,6 +141,17 @@ async def tell_along_and_wait(role: Any, path: list[str]) -> None:
     await here.wait()
 
 
+async def trail(role: Any, path: list[str], pause: float) -> None:
+    """Be done, while a message still goes along `path`; each who gets it takes `pause` seconds."""
+    await role.ctx.send(path[0], "act", what="acts:follow", args={"path": path[1:], "pause": pause}, path=[])
+
+
+async def follow(role: Any, path: list[str], pause: float) -> None:
+    await asyncio.sleep(pause)
+    if path:
+        await trail(role, path, pause)
+
+
 async def pass_on(role: Any, path: list[str]) -> None:
     if path:
         await role.ctx.send(path[0], "act", what="acts:pass_on", args={"path": path[1:]}, path=[])
