@@ -33,8 +33,8 @@ $(VENV)/.code-$(FILES): $(VENV)/.dependencies
 run: setup
 	$(BIN)/unfed-console --profile demo
 
-test: setup
-	$(BIN)/python -m pytest -q $(ARGS)
+test: setup  # in two processes: each waits half of its time, and files share nothing
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 quick: setup  # the tests that start no fleet
 	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)

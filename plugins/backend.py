@@ -14,6 +14,7 @@ from .image import QueryKind
 from .models import ModelCard
 from .options import Options as BaseOptions
 from .plan import Plan
+from .role import Model
 
 Models = Mapping[str, "ModelCard | tuple[ModelCard, ...]"]
 
@@ -75,6 +76,17 @@ class Backend(ABC):
                     hint="choose another model or backend; unfed-console backends says what each takes",
                 )
         return self.plan(models, options)
+
+    def judge(self, proof: bytes, model: Model) -> str:
+        """What the party that a proof of this backend's is about did wrong; empty where it did nothing wrong.
+
+        Args:
+            proof: a file that a run of this backend has written.
+            model: the whole model that the party says it ran.
+        Raises:
+            UnfedError: this backend gives no proofs, or it is none.
+        """
+        raise UnfedError(f"backend {self.name} gives no proofs against parties", kind="bad-input")
 
     @classmethod
     def missing(cls) -> tuple[Requirement, ...]:

@@ -176,9 +176,13 @@ class ClientRole(Role):
         """
         raise NotImplementedError(f"{type(self).__name__} does not answer queries")
 
-    async def ahead(self) -> None:
+    async def ahead(self) -> float | None:
         """Do what can be done before anybody asks, under ids of `ctx.ahead`; and return, for runs wait for it.
 
         Called once the fleet is up, and whenever no query is in flight any more; cancelled when the next one comes. An
         error is logged and no query's: the next one finds out for itself.
+
+        Returns:
+            Seconds after which it is to be called again, if nobody has asked by then.
         """
+        return None

@@ -7,11 +7,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from unfed.plugins import Backend, Link, ModelCard, Models, Party, Plan, UnfedError, hookimpl, layers, split_evenly
+from unfed.plugins import (
+    Backend,
+    Link,
+    Model,
+    ModelCard,
+    Models,
+    Party,
+    Plan,
+    UnfedError,
+    hookimpl,
+    layers,
+    split_evenly,
+)
 from unfed.plugins import Options as AnyOptions
 
 from ..common.families import family_of
-from .names import ENTRIES, GUARD
+from .names import ENTRIES, GUARD, VERIFIER
 from .promises import guarantee
 
 ROLES = "unfed.backends.unfed"
@@ -28,6 +40,17 @@ class UnfedOptions(AnyOptions):
     wire_dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Type that hidden states travel in between layers: fp16 and bf16 halve that traffic, fp32 gives exactly plain's
     answers."""
+    checks: Literal["decoys", "live", "none"] = "decoys"
+    """What is done again by a verifier: sessions of texts that nobody has asked, or real ones, which it then reads."""
+    check_rate: float = Field(default=0.05, gt=0, le=1)
+    """How likely a decoy is to follow a session; or, with live checks, each token of an answer to be checked."""
+    decoys: str = ""
+    """A prompts file of texts like those that are asked, templates included; without it, decoys.jsonl in the model's
+    folder, or else texts that the model itself writes."""
+    proofs: str = ""
+    """Folder that proofs against nodes are written to; without it, they are not kept."""
+    cheat: Literal["", "perturb", "skip", "stale", "smaller"] = ""
+    """For demonstrations: what the middle one of the nodes that run the layers does instead of its work."""
 
 
 class Unfed(Backend):
@@ -49,29 +72,46 @@ class Unfed(Backend):
             )
         ranges = split_evenly(card.layers - options.tail, options.shards)
         nodes = tuple(f"layers-{number}" for number in range(len(ranges)))
-        paths = [[GUARD, *_relays(number, options.relays), end] for number, end in enumerate((*ENTRIES, nodes[-1]))]
+        checked = options.checks != "none"
+        ends = (*ENTRIES, nodes[-1], *((VERIFIER,) if checked else ()))
+        paths = [[GUARD, *_relays(number, options.relays), end] for number, end in enumerate(ends)]
         behind = _behind(paths)
         parties = [
-            _client(card, options, paths),
+            _client(card, options, paths, nodes),
             *(
                 Party(name, f"{ROLES}.hop:Hop", settings={"behind": after})
                 for name, after in behind.items()
-                if name not in (*ENTRIES, nodes[-1])
+                if name not in ends
             ),
-            *(_entry(name, party) for party, name in enumerate(ENTRIES)),
+            *(_entry(name, party, checked) for party, name in enumerate(ENTRIES)),
             *_layers(nodes, ranges, options, positions),
+            *([_verifier(nodes)] if checked else []),
         ]
         pairs = dict.fromkeys((a, b) for path in paths for a, b in pairwise(("client", *path)))
         links = [Link(a, b) for a, b in pairs]
         links += [Link(name, nodes[0]) for name in ENTRIES]
         links += [Link(a, b) for a, b in pairwise(nodes)]
-        relays = tuple(name for name in behind if name not in (*ENTRIES, nodes[-1]))
+        links += [Link(VERIFIER, name) for name in nodes if checked]
+        relays = tuple(name for name in behind if name not in ends)
         return Plan(
             parties=tuple(parties),
             links=tuple(links),
-            guarantee=guarantee(relays, {party.name: party.opens for party in parties}, nodes, options.tail),
+            guarantee=guarantee(
+                relays,
+                {party.name: party.opens for party in parties},
+                nodes,
+                options.tail,
+                options.checks,
+                options.check_rate,
+            ),
             private_ids=True,
         )
+
+    def judge(self, proof: bytes, model: Model) -> str:
+        from .audit import Judge
+        from .proof import decode
+
+        return Judge(model).fault(decode(proof))
 
 
 def _relays(circuit: int, count: int) -> list[str]:
@@ -89,24 +129,36 @@ def _behind(paths: list[list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]]) -> Party:
+def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: tuple[str, ...]) -> Party:
     tail = card.layers - options.tail if options.tail else None
+    known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if options.checks != "none" else ())))
+    checks = {"kind": options.checks, "rate": options.check_rate, "decoys": options.decoys, "proofs": options.proofs}
     opens = ["config", "head"] + ([] if tail is None else [layers(tail, card.layers - 1)])
     return Party(
         "client",
         f"{ROLES}.client:Client",
         opens={"model": tuple(opens)},
-        settings={"paths": paths, "tail": tail},
-        knows=tuple(dict.fromkeys(name for path in paths for name in path)),
+        settings={"paths": paths, "tail": tail, "nodes": list(nodes), "checks": checks},
+        knows=tuple(known),
     )
 
 
-def _entry(name: str, party: int) -> Party:
+def _verifier(nodes: tuple[str, ...]) -> Party:
+    return Party(
+        VERIFIER,
+        f"{ROLES}.verifier:Verifier",
+        opens={"model": ("all",)},
+        settings={"behind": [], "layers": list(nodes)},
+        knows=ENTRIES,
+    )
+
+
+def _entry(name: str, party: int, stated: bool) -> Party:
     return Party(
         name,
         f"{ROLES}.entry:Entry",
         opens={"model": ("config", "embedding")},
-        settings={"party": party, "behind": []},
+        settings={"party": party, "behind": [], "stated": stated},
     )
 
 
@@ -125,9 +177,14 @@ def _layers(
             "before": around[number],
             "after": "" if at_end else nodes[number + 1],
             "wire_dtype": options.wire_dtype,
+            "stated": options.checks != "none",
+            "verifier": VERIFIER if options.checks != "none" else "",
             **({"whole": options.tail > 0, "behind": []} if at_end else {}),
         }
-        parties.append(Party(name, f"{ROLES}.layers:{role}", opens={"model": tuple(opens)}, settings=settings))
+        module = "layers"
+        if options.cheat and number == len(nodes) // 2:
+            module, settings["cheat"] = "cheats", options.cheat
+        parties.append(Party(name, f"{ROLES}.{module}:{role}", opens={"model": tuple(opens)}, settings=settings))
     return parties
 
 

@@ -13,6 +13,7 @@ from unfed.plugins import UnfedError
 
 from ..mpc.engine.embedding import Keys, fits
 from .onion import Unsealed, bucket, padded, unpadded
+from .statements import Signed
 
 
 class ToEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -27,12 +28,18 @@ class ToEntry(msgspec.Struct, frozen=True, array_like=True):
     reply: bytes
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True):
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     """Tokens to be looked up, at the places from `start` on: `Keys` of their one-hot rows, as bytes."""
 
     start: int
     tokens: int
     parts: tuple[bytes, ...]
+
+
+class Over(msgspec.Struct, frozen=True, array_like=True, tag="over"):
+    """Nothing more is asked: what was done is to be stated. `release` as in a `Statement`."""
+
+    release: bytes
 
 
 KINDS = (torch.int64, torch.int64, torch.uint8, torch.int64)
@@ -46,12 +53,20 @@ def asked(start: int, keys: Keys) -> bytes:
     return padded(data, bucket(len(data)))
 
 
-def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys]:
-    """The place of the first token, and the keys. Raises Unsealed for anything else."""
+def over(release: bytes) -> bytes:
+    """As it goes into a cell."""
+    data = _encode(Over(release))
+    return padded(data, bucket(len(data)))
+
+
+def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys] | Over:
+    """The place of the first token, and the keys; or that it is over. Raises Unsealed for anything else."""
     try:
         told = _decode(unpadded(data))
     except msgspec.MsgspecError:
         raise Unsealed("a cell that asks for nothing") from None
+    if isinstance(told, Over):
+        return told
     tokens = told.tokens
     shapes = ((tokens, 2), (tokens, levels, 2), (tokens, levels), (tokens, 2))
     sizes = [prod(shape) * kind.itemsize for shape, kind in zip(shapes, KINDS, strict=True)]
@@ -68,21 +83,36 @@ def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys]:
 
 
 _NUMPY: dict[torch.dtype, Any] = {torch.int64: np.dtype("<i8"), torch.uint8: np.dtype("u1")}
+_ROWS, _STATED = b"rows", b"said"
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Asked).decode
+_decode = msgspec.msgpack.Decoder(Asked | Over).decode
+_decode_stated = msgspec.msgpack.Decoder(list[Signed]).decode
 encode_told = _encode
 decode_told = msgspec.msgpack.Decoder(ToEntry).decode
 
 
 def result(hidden: torch.Tensor) -> bytes:
     """Hidden states [1, t, width] float32 as they go back in a cell, at the length of a bucket."""
-    data = hidden.contiguous().numpy().tobytes()
+    data = _ROWS + hidden.contiguous().numpy().tobytes()
     return padded(data, bucket(len(data)))
 
 
-def read_result(data: bytes, width: int) -> torch.Tensor:
-    """[1, t, width]. Raises Unsealed where they are no rows of numbers."""
-    numbers = np.frombuffer(found, "<f4") if len(found := unpadded(data)) % 4 == 0 else np.zeros(0, "<f4")
+def stated(statements: list[Signed]) -> bytes:
+    """What all nodes of a session state, as it goes back in a cell."""
+    data = _STATED + _encode(statements)
+    return padded(data, bucket(len(data)))
+
+
+def read_back(data: bytes, width: int) -> torch.Tensor | list[Signed]:
+    """Hidden states [1, t, width], or statements. Raises Unsealed for anything else."""
+    found = unpadded(data)
+    kind, found = found[:4], found[4:]
+    if kind == _STATED:
+        try:
+            return _decode_stated(found)
+        except msgspec.MsgspecError:
+            raise Unsealed("a cell that states nothing") from None
+    numbers = np.frombuffer(found, "<f4") if kind == _ROWS and len(found) % 4 == 0 else np.zeros(0, "<f4")
     if not numbers.size or numbers.size % width:
         raise Unsealed("a cell that holds no hidden states")
     return torch.from_numpy(numbers.copy()).reshape(1, -1, width)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import msgspec
 import torch
 
+from unfed.plugins import CLIENT
+
 from ..common.ends import Embedding
 from ..mpc.engine.embedding import keys, levels, look_up
 from ..mpc.engine.rows import HALF, Rows
-from .cells import ToEntry, bits_of, decode_told, read
+from .cells import Over, ToEntry, bits_of, decode_told, read
 from .hop import Hop, Passage
+from .ledger import Ledgers
 from .names import FIRST
 from .onion import Unsealed
+from .statements import raw
 
 
 class Entry(Hop):
@@ -21,6 +25,7 @@ class Entry(Hop):
 
     Settings:
         party: 0 or 1.
+        stated: whether it is to be held to what it does.
     """
 
     async def start(self) -> None:
@@ -31,6 +36,8 @@ class Entry(Hop):
         self._table = Rows(bits_of(embedding.tokens.weight.detach()), HALF)
         self._depth = levels(self._card.vocab)
         self._told: dict[Passage, ToEntry] = {}
+        tensors = self.ctx.model.tensors(*embedding.opened)
+        self._ledgers = Ledgers(self.ctx, (), tensors, "z32", (CLIENT,)) if self.ctx.settings["stated"] else None
         look_up(self._party, keys([0], self._card.vocab)[self._party], self._table)  # compiles, or loads what was
         self.ctx.hold("weights opened", tensors=sorted(embedding.opened))
 
@@ -42,15 +49,31 @@ class Entry(Hop):
 
     async def closed(self, passage: Passage) -> None:
         if (told := self._told.pop(passage, None)) is not None:
+            if self._ledgers is not None:
+                self._ledgers.drop(told.session)
             await self.ctx.send(FIRST, "end", session=told.session)
 
     async def received(self, passage: Passage, data: bytes) -> None:
         told, sender = self._told[passage], passage.before[0]
         try:
-            start, given = read(data, self._card.vocab, self._depth)
+            asked = read(data, self._card.vocab, self._depth)
         except Unsealed as error:
             raise self._misused(sender, f"sent {error}") from None
+        if isinstance(asked, Over):
+            await self._state(told, asked.release)
+            return
+        start, given = asked
         self.ctx.hold("keys", **given._asdict())
         share = look_up(self._party, given, self._table).to(torch.int32)
         self.ctx.contribute(rows=len(share))
         await self.ctx.send(FIRST, "share", session=told.session, reply=told.reply, start=start, share=share)
+        if self._ledgers is not None:
+            ledger = self._ledgers.of(told.session, told.session)
+            ledger.receives(CLIENT, start, data)
+            ledger.sent.add(start, raw(share))
+
+    async def _state(self, told: ToEntry, release: bytes) -> None:
+        if self._ledgers is None:
+            return
+        mine = self._ledgers.commit(told.session, release, {})
+        await self.ctx.send(FIRST, "over", session=told.session, reply=told.reply, release=release, said=[tuple(mine)])

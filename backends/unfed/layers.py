@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from unfed.plugins import Role, UnfedError, serve
@@ -11,9 +13,11 @@ from ..common.hidden import Hidden
 from ..common.sessions import Sessions
 from ..common.shard import shard
 from ..common.weights import tensor_name
-from .cells import numbers_of, result
+from .cells import numbers_of, result, stated
 from .hop import Hop, Passage
+from .ledger import Ledger, Ledgers
 from .onion import new_id
+from .statements import Signed, raw
 
 
 class Layers(Role):
@@ -23,6 +27,8 @@ class Layers(Role):
         first, last: its layers.
         before: who may send; after: who is next, or nobody.
         wire_dtype: of hidden states between nodes.
+        stated: whether it is to be held to what it does.
+        verifier: who may have it open what it sent, with the client's leave; or nobody.
         whole: whether all hidden states of a prompt go back, for a client with layers of its own, or the last alone.
     """
 
@@ -35,13 +41,48 @@ class Layers(Role):
         self._sessions = Sessions(self._shard.new_cache, model.card.context)
         self._names: dict[bytes, bytes] = {}
         self._shard.warm()
+        self._ledgers: Ledgers | None = None
+        if settings["stated"]:
+            run = (self._shard.first, self._shard.last)
+            tensors = model.tensors(*self._shard.tensors)
+            self._ledgers = Ledgers(self.ctx, run, tensors, settings["wire_dtype"], self._before)
         self.ctx.hold("weights opened", tensors=sorted(self._shard.tensors))
 
     @serve
     async def forward(self, sender: str, *, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
         """Hidden states [1, t, width] of places `start`, `start` + 1, …"""
         self._expect(sender)
-        await self._run(sender, session, reply, self._wire.unpack(hidden, sender), start)
+        rows = self._wire.unpack(hidden, sender)
+        if (ledger := self._ledger(session, reply)) is not None:
+            ledger.receives(sender, start, raw(hidden))
+        await self._run(sender, session, reply, rows, start)
+
+    @serve
+    async def over(
+        self, sender: str, *, session: bytes, reply: bytes, release: bytes, said: list[tuple[bytes, bytes]]
+    ) -> None:
+        """Nothing more comes: say what was done, after those before have said it."""
+        self._expect(sender)
+        if self._ledgers is not None and said:
+            await self._state(session, reply, release, [Signed(*each) for each in said], {sender: Signed(*said[-1])})
+
+    async def _state(
+        self, session: bytes, reply: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]
+    ) -> None:
+        assert self._ledgers is not None
+        said = [*said, self._ledgers.commit(session, release, before)]
+        await self._say(session, reply, release, said)
+
+    async def _say(self, session: bytes, reply: bytes, release: bytes, said: list[Signed]) -> None:
+        name, plain = self._named(session, reply), [tuple(each) for each in said]
+        await self.ctx.send(self._after, "over", session=name, reply=reply, release=release, said=plain)
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        """See `Ledgers.reveal`."""
+        if self._ledgers is None or sender != self.ctx.settings["verifier"]:
+            raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
+        return self._ledgers.reveal(session, secret, sender)
 
     @serve
     async def end(self, sender: str, *, session: bytes) -> None:
@@ -51,6 +92,8 @@ class Layers(Role):
 
     async def _end(self, session: bytes) -> None:
         self._sessions.forget(session)
+        if self._ledgers is not None:
+            self._ledgers.drop(session)
         if (name := self._names.pop(session, None)) is not None:
             await self.ctx.send(self._after, "end", session=name)
 
@@ -62,9 +105,18 @@ class Layers(Role):
         await self._on(session, reply, hidden, start)
 
     async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        name = self._names.setdefault(session, new_id())
         packed = self._wire.pack(hidden)
+        name = self._named(session, reply)
+        if (ledger := self._ledger(session, reply)) is not None:
+            ledger.sends(start, hidden, packed)
         await self.ctx.send(self._after, "forward", session=name, reply=reply, hidden=packed, start=start)
+
+    def _named(self, session: bytes, reply: bytes) -> bytes:
+        """What a session is called on the way out."""
+        return self._names.setdefault(session, new_id())
+
+    def _ledger(self, session: bytes, reply: bytes) -> Ledger | None:
+        return None if self._ledgers is None else self._ledgers.of(session, self._named(session, reply))
 
     def _expect(self, sender: str) -> None:
         if sender not in self._before:
@@ -77,6 +129,7 @@ class First(Layers):
     async def start(self) -> None:
         await super().start()
         self._waiting: dict[bytes, tuple[str, int, torch.Tensor]] = {}
+        self._said: dict[bytes, dict[str, Signed]] = {}
         self._positions: torch.Tensor | None = None
         family, card = family_of(self.ctx.model.card), self.ctx.model.card
         if family.positions:
@@ -91,6 +144,8 @@ class First(Layers):
         width = self.ctx.model.card.hidden
         if share.dtype is not torch.int32 or share.dim() != 2 or share.shape[1] != width or not len(share):
             raise UnfedError(f"{sender} sent what is no share of rows", kind="protocol", party=sender)
+        if (ledger := self._ledger(session, reply)) is not None:
+            ledger.receives(sender, start, raw(share))
         waiting = self._waiting.pop(session, None)
         if waiting is None:
             self._waiting[session] = sender, start, share
@@ -104,8 +159,21 @@ class First(Layers):
             hidden = hidden + self._positions[start : start + len(hidden)]
         await self._run(sender, session, reply, hidden[None], start)
 
+    async def _state(
+        self, session: bytes, reply: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]
+    ) -> None:
+        """Once both entries have said what they did."""
+        both = self._said.setdefault(session, {}) | before
+        if len(both) < len(self._before):
+            self._said[session] = both
+            return
+        del self._said[session]
+        in_order = {name: both[name] for name in self._before}
+        await super()._state(session, reply, release, list(in_order.values()), in_order)
+
     async def _end(self, session: bytes) -> None:
         self._waiting.pop(session, None)
+        self._said.pop(session, None)
         await super()._end(session)
 
 
@@ -134,10 +202,20 @@ class Last(Layers, Hop):
         self._early.pop(session, None)
         await super()._end(session)
 
+    def _named(self, session: bytes, reply: bytes) -> bytes:
+        return reply
+
     async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
         hidden = hidden if self.ctx.settings["whole"] else hidden[:, -1:]
         self.ctx.hold("result", hidden=hidden)
-        data = result(hidden)
+        if (ledger := self._ledger(session, reply)) is not None:
+            ledger.sends(start, hidden, hidden)
+        await self._reply(session, reply, result(hidden))
+
+    async def _say(self, session: bytes, reply: bytes, release: bytes, said: list[Signed]) -> None:
+        await self._reply(session, reply, stated(said))
+
+    async def _reply(self, session: bytes, reply: bytes, data: bytes) -> None:
         if (passage := self._replies.get(reply)) is not None:
             await self.answer(passage, data)
         else:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from unfed.plugins import Claim
 
 from ..common.claims import FIXED_KEY, on_the_network
-from .names import ENTRIES, GUARD
+from .names import ENTRIES, GUARD, VERIFIER
 
+TOLERANCE = 1e-3
+"""How far a number may lie from what it should be, in units of its row's root mean square. Prefilling and decoding, and
+other numbers of threads, differ by about 2e-6; what is below this is out of the checks' reach."""
 SEALED = "AES-256-GCM and X25519 hold what they promise"
 
 
@@ -17,12 +20,15 @@ def guarantee(
     opens: Mapping[str, Mapping[str, tuple[str, ...]]],
     layers: tuple[str, ...],
     tail: int,
+    checks: str,
+    rate: float,
 ) -> tuple[Claim, ...]:
     """Claims on prompt, output, identity and weights.
 
     Args:
         relays: the guard among them.
         opens: what each party opens, by name.
+        checks, rate: as the options `checks` and `check_rate`.
     """
     claims: list[Claim] = []
     for asset in ("prompt", "output"):
@@ -35,22 +41,57 @@ def guarantee(
         claims.append(_open("prompt", node, ("activations", "length")))
         told = ("activations", "length") if tail or node != layers[-1] else ("activations", "length", "logits")
         claims.append(_open("output", node, told))
-    claims += _identity(relays, layers)
-    claims.append(Claim(asset="output", property="integrity", against=(*ENTRIES, *layers), basis="none"))
+    ends = (*ENTRIES, *layers, *(() if checks == "none" else (VERIFIER,)))
+    claims += _identity(relays, ends, (*ENTRIES, layers[0], layers[-1]))
+    claims += _integrity((*ENTRIES, *layers), checks, rate)
     claims += [
         Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
-        for name in (*ENTRIES, *layers)
+        for name in ends
         if (parts := tuple(part for part in opens[name]["model"] if part != "config"))
     ]
     return (*claims, *on_the_network())
 
 
-def _identity(relays: tuple[str, ...], layers: tuple[str, ...]) -> list[Claim]:
-    """Who asks is known to the guard, and to whoever pools what it has with the guard."""
+def _integrity(nodes: tuple[str, ...], checks: str, rate: float) -> list[Claim]:
+    """Who computes something else is caught sooner or later; and what the verifier learns for it."""
+    if checks == "none":
+        return [Claim(asset="output", property="integrity", against=nodes, basis="none")]
+    what = "session" if checks == "decoys" else "token"
+    claims = [
+        Claim(
+            asset="output",
+            property="integrity",
+            against=(node,),
+            basis="statistical",
+            parameters={"rate": rate},
+            assumes=(
+                f"a {what} that it spoils is found out at that rate; of n of them, 1 - (1 - rate)^n",
+                f"what deviates by less than {TOLERANCE:g} of a row's size is not looked for",
+                *(("it cannot tell decoys from what is asked",) if checks == "decoys" else ()),
+                f"it and the {VERIFIER} do not pool what they have",
+            ),
+        )
+        for node in nodes
+    ]
+    claims += [Claim(asset="output", property="integrity", against=(node, VERIFIER), basis="none") for node in nodes]
+    for asset in ("prompt", "output"):
+        if checks == "decoys":
+            claims.append(_kept(asset, (VERIFIER,), (SEALED,), ("length of prompts", "decoys")))
+        else:
+            claims.append(_open(asset, VERIFIER, ("token ids", "activations")))
+    return claims
+
+
+def _identity(relays: tuple[str, ...], ends: tuple[str, ...], timed: tuple[str, ...]) -> list[Claim]:
+    """Who asks is known to the guard, and to whoever pools what it has with the guard.
+
+    Args:
+        timed: where messages of a query come in or go out at times that tell it from others.
+    """
     claims = [
         Claim(asset="identity", property="anonymity", against=(GUARD,), basis="none", reveals=("who asks, and when",))
     ]
-    for name in (*relays, *ENTRIES, *layers):
+    for name in (*relays, *ends):
         if name != GUARD:
             claims.append(
                 Claim(
@@ -61,7 +102,7 @@ def _identity(relays: tuple[str, ...], layers: tuple[str, ...]) -> list[Claim]:
                     assumes=(SEALED, "more than one asks through the guard"),
                 )
             )
-    for name in dict.fromkeys((*ENTRIES, layers[0], layers[-1])):
+    for name in dict.fromkeys(timed):
         claims.append(
             Claim(
                 asset="identity",

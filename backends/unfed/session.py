@@ -4,32 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Sequence
+from hashlib import sha256
 
 import torch
 
-from unfed.plugins import Context, UnfedError
+from unfed.plugins import CLIENT, Context, UnfedError
 
 from ..mpc.engine.embedding import keys
-from .cells import ToEntry, asked, encode_told, read_result
+from .cells import ToEntry, asked, encode_told, over, read_back
 from .onion import Circuit, Hop, Unsealed, new_id
+from .statements import Signed, Trail, raw
 
 
 class Session:
     """Fresh circuits over `paths`, guard first: to the entries, and to the last of the layers.
 
+    Args:
+        stated: whether the nodes are to state what they did.
     Attributes:
         names: what the guard is told to call the circuits.
+        session, reply: what the nodes call it.
+        secret: whoever shows it may see what the nodes sent.
+        cells: by entry, what it was asked, and at which place.
+        asked, results: trails of that, and of what came back.
     """
 
-    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]]) -> None:
+    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]], stated: bool = False) -> None:
         self._ctx = ctx
-        session, self._reply = new_id(), new_id()
-        told = encode_told(ToEntry(session, self._reply))
-        self._circuits = [Circuit(path, this) for path, this in zip(paths, (told, told, self._reply), strict=True)]
-        self._guard = paths[0][0].name
+        self.session, self.reply, self.secret = new_id(), new_id(), secrets.token_bytes(32)
+        told = encode_told(ToEntry(self.session, self.reply))
+        self._circuits = [Circuit(path, this) for path, this in zip(paths, (told, told, self.reply), strict=True)]
+        self._guard, self._last = paths[0][0].name, paths[-1][-1].name
         self.names = tuple(new_id() for _ in self._circuits)
+        self._stated = stated
+        self.cells: tuple[list[tuple[int, bytes]], ...] = ([], [])
+        self.asked = tuple(Trail(self.session, CLIENT) for _ in self.cells)
+        self.results = Trail(self.reply, paths[-1][-1].name)
         self._results: asyncio.Queue[torch.Tensor] = asyncio.Queue()
+        self._statements: asyncio.Future[list[Signed]] = asyncio.get_running_loop().create_future()
+
+    @property
+    def release(self) -> bytes:
+        """What the nodes know of `secret`."""
+        return sha256(self.secret).digest()
 
     async def open(self) -> None:
         for name, circuit in zip(self.names, self._circuits, strict=True):
@@ -37,15 +56,27 @@ class Session:
 
     async def ask(self, ids: list[int], start: int) -> None:
         """Have tokens looked up and run through the layers, at the places from `start` on."""
-        for number, each in enumerate(keys(ids, self._ctx.model.card.vocab)):
-            data = self._circuits[number].seal(asked(start, each))
-            await self._ctx.send(self._guard, "cell", circuit=self.names[number], data=data)
+        cells = [asked(start, each) for each in keys(ids, self._ctx.model.card.vocab)]
+        await self._send(cells)
         for circuit in self._circuits:
             circuit.prepare()
+        if self._stated:
+            for data, trail, kept in zip(cells, self.asked, self.cells, strict=True):
+                trail.add(start, data)
+                kept.append((start, data))
 
     async def result(self) -> torch.Tensor:
         """Hidden states [1, t, width] that come back for what was asked next."""
         return await self._results.get()
+
+    async def statements(self) -> list[Signed]:
+        """What all nodes state that they did, now that nothing more is asked: both entries, then layer after layer."""
+        await self._send([over(self.release)] * len(self.cells))
+        return await self._statements
+
+    async def _send(self, cells: Sequence[bytes]) -> None:
+        for name, circuit, data in zip(self.names, self._circuits, cells, strict=False):
+            await self._ctx.send(self._guard, "cell", circuit=name, data=circuit.seal(data))
 
     def came(self, sender: str, name: bytes, data: bytes) -> None:
         """A cell came back.
@@ -56,11 +87,18 @@ class Session:
         if name != self.names[-1]:
             raise UnfedError(f"{sender} answers on a circuit that leads out", kind="protocol", party=sender)
         try:
-            opened = self._circuits[-1].open(data)
-            self._results.put_nowait(read_result(opened, self._ctx.model.card.hidden))
+            found = read_back(self._circuits[-1].open(data), self._ctx.model.card.hidden)
         except Unsealed as error:
             by = error.by or (sender,)
             raise UnfedError(f"{' or '.join(by)} sent back {error}", kind="protocol", party=by[0]) from None
+        if isinstance(found, torch.Tensor):
+            if self._stated:
+                if (number := self.results.steps) >= len(self.cells[0]):
+                    raise UnfedError("more came back than was asked for", kind="protocol", party=self._last)
+                self.results.add(self.cells[0][number][0], raw(found))
+            self._results.put_nowait(found)
+        elif not self._statements.done():
+            self._statements.set_result(found)
 
     async def close(self) -> None:
         with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close

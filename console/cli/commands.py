@@ -17,6 +17,7 @@ COMMANDS = {
     "profiles": (f"{HERE}.profiles:profiles", "List and show profiles."),
     "fleet": (f"{HERE}.fleet:fleet", "Keep a fleet running for later runs."),
     "runs": (f"{HERE}.runs:runs", "List, show and export stored runs."),
+    "verify": (f"{HERE}.verify:verify", "See for yourself what a proof says of a party."),
     "doctor": (f"{HERE}.doctor:doctor", "See whether this computer has what is needed."),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,7 @@ from .crew import GRACE, Crew
 from .member import Member
 from .questions import Question, Verdict
 from .repairs import Repairs
-from .settlement import Settlement, add_up
+from .settlement import Settlement, add_up, merged
 from .state import PartyState
 from .stillness import Stillness
 
@@ -91,6 +92,8 @@ class Fleet:
         self._used = Ended()
         self._advance = Advance(self._tell_all)
         self._stillness = Stillness()
+        self._asides = count(1)
+        self._aside: Settlement | None = None
         self._watch: asyncio.Task[None] | None = None
         self._up = False
         self._repairs = Repairs()
@@ -195,11 +198,20 @@ class Fleet:
             asked = {name: member for name, member in members.items() if member.state.trusted == trusted}
             told = await asyncio.gather(*(member.settle(query, adopted, SETTLE_WITHIN) for member in asked.values()))
             reports |= zip(asked, told, strict=True)
-        return add_up(members, reports, adopted)
+        found, (aside, self._aside) = add_up(members, reports, adopted), (self._aside, None)
+        return merged(found, aside) if adopted and aside is not None else found
 
     async def rested(self, within: float = REST_WITHIN) -> bool:
-        """Wait until nothing is done ahead of queries, which would disturb what is measured; whether that is so."""
-        return await self._advance.rested(within)
+        """Wait until nothing is done ahead of queries, which would disturb what is measured; whether that is so.
+
+        Where messages bear no query ids, what was done ahead is set aside here, or the next query would be charged.
+        """
+        rested = await self._advance.rested(within)
+        if rested and self._up and self.plan.private_ids and not self._asked:
+            before = self._aside
+            aside = await self.settle(f"aside{next(self._asides)}")
+            self._aside = aside if before is None else merged(aside, before)
+        return rested
 
     def unfit(self) -> Failure | None:
         """A party that is not there to answer; None while those that are not are being replaced."""

@@ -27,6 +27,33 @@ class Settlement(msgspec.Struct, kw_only=True):
     silent: list[str]
 
 
+def merged(one: Settlement, ahead: Settlement) -> Settlement:
+    """`one`, of a query, with what was done ahead for it and settled by itself. Rounds are the query's own."""
+    links: dict[tuple[str, str], LinkCount] = {}
+    for link in (*one.trace.links, *ahead.trace.links):
+        known = links.get((link.source, link.target), LinkCount(source=link.source, target=link.target))
+        links[link.source, link.target] = msgspec.structs.replace(
+            known, messages=known.messages + link.messages, bytes=known.bytes + link.bytes
+        )
+    amounts: dict[str, dict[str, float]] = {}
+    for contribution in (*one.contributions, *ahead.contributions):
+        mine = amounts.setdefault(contribution.party, {})
+        for name, amount in contribution.amounts.items():
+            mine[name] = mine.get(name, 0.0) + amount
+    sizes = {view.party: (entries, size) for view, entries, size in ahead.views}
+    views = []
+    for view, entries, size in one.views:
+        more, larger = sizes.get(view.party, (0, 0))
+        views.append((view, entries + more, size + larger))
+    return msgspec.structs.replace(
+        one,
+        trace=Trace(links=tuple(links.values()), rounds=one.trace.rounds),
+        contributions=[Contribution(party=party, amounts=mine) for party, mine in amounts.items()],
+        views=views,
+        silent=list(dict.fromkeys((*one.silent, *ahead.silent))),
+    )
+
+
 def add_up(
     members: Mapping[str, Member], reports: Mapping[str, Settled | None], adopted: tuple[str, ...]
 ) -> Settlement:

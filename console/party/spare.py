@@ -28,6 +28,8 @@ class SpareTime:
 
     def begins(self, role: Role, after: str = "") -> None:
         """The role is ready, or the query `after` is settled."""
+        if after and after not in self._in_flight:
+            return  # it was no query
         self._in_flight.discard(after)
         if isinstance(role, ClientRole) and not self._in_flight:
             self._tell(Ahead(True))
@@ -40,14 +42,20 @@ class SpareTime:
             self._work.cancel()
 
     async def _spend(self, role: ClientRole, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})  # it may have been cancelled a moment ago
+        while (again := await self._turn(role)) is not None:
+            await asyncio.sleep(again)
+            self._tell(Ahead(True))
+
+    async def _turn(self, role: ClientRole) -> float | None:
         try:
-            if before is not None:
-                await asyncio.wait({before})  # it may have been cancelled a moment ago
-            await role.ahead()
+            return await role.ahead()
         except Exception as error:
             failure = self._explain(error, "ahead failed")  # which logs what is a role's own
             if isinstance(error, UnfedError):
                 log.warning("nothing was done ahead: %s", failure)
+            return None
         finally:
             if self._work is asyncio.current_task():
                 self._tell(Ahead(False))

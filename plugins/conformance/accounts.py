@@ -90,19 +90,19 @@ def _sizes(rig: Rig, made: Exchange) -> Mapping[str, int]:
 async def traffic(rig: Rig) -> str:
     """Bytes, messages and seconds are reported, and agree with what the views saw."""
     fleet = await rig.fleet()
-    start = _sizes(rig, await rig.ask(fleet))
+    before = await rig.ask(fleet)
+    await fleet.rested()
+    start = _sizes(rig, before)
     made = await rig.ask(fleet)
     if made.settlement is None or made.finished is None:
         raise Complaint(f"a query is not answered: {made.failure}")
     counted = {made.query.id, *made.settlement.adopted}
-    views = {
-        view.party: [
-            seen
-            for seen in entries_after(view, start[view.party] if rig.plan.private_ids else 0)
-            if rig.plan.private_ids or seen.entry.query in counted
-        ]
-        for view, _, _ in made.settlement.views
-    }
+    views: dict[str, list[Seen]] = {}
+    for view, entries, _ in made.settlement.views:
+        if rig.plan.private_ids:
+            views[view.party] = entries_after(view, start[view.party])[:entries]
+        else:
+            views[view.party] = [seen for seen in entries_after(view, 0) if seen.entry.query in counted]
     trace = made.settlement.trace
     complain([*miscounted(rig.plan, trace, views), *mistimed(made, fleet.setup_seconds)])
     return f"{trace.messages} messages, {trace.bytes} bytes, {trace.rounds} rounds; {made.finished.total:.3f} s"

@@ -36,7 +36,7 @@ VARIANTS = {
         "gpt2",
         "layers-0: embedding rows with positions",
     ),
-    "unfed": (Unfed, {"shards": 2, "relays": 0}, "demo", "layers-0: embedding rows"),
+    "unfed": (Unfed, {"shards": 2, "relays": 0, "check_rate": 1.0}, "demo", "layers-0: embedding rows"),
     "mpc": (Mpc, {}, "one layer", ""),
     "mpc, secret weights": (Mpc, {"weights": "secret", "pool": 0}, "one layer", ""),
     "mpc-crypten": (MpcCrypten, {}, "one layer", ""),

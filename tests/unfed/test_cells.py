@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.unfed.cells import asked, bits_of, numbers_of, read, read_result, result
+from unfed.backends.unfed.cells import Over, asked, bits_of, numbers_of, over, read, read_back, result, stated
 from unfed.backends.unfed.onion import Unsealed, bucket, padded
+from unfed.backends.unfed.statements import Signed
 from unfed.plugins import UnfedError
 
 VOCAB = 320
@@ -23,9 +24,15 @@ quick = settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, VOCAB - 1), min_size=1, max_size=9), st.integers(0, 1000))
 def test_keys_arrive_as_they_were_sent(ids: list[int], start: int) -> None:
     for each in keys(ids, VOCAB):
-        place, told = read(asked(start, each), VOCAB, DEPTH)
-        assert place == start
-        assert all(bool((one == other).all()) for one, other in zip(told, each, strict=True))
+        found = read(asked(start, each), VOCAB, DEPTH)
+        assert not isinstance(found, Over) and found[0] == start
+        assert all(bool((one == other).all()) for one, other in zip(found[1], each, strict=True))
+
+
+def test_the_end_and_what_is_stated_arrive_as_they_were_sent() -> None:
+    assert read(over(bytes(range(32))), VOCAB, DEPTH) == Over(bytes(range(32)))
+    said = [Signed(b"one", b"his"), Signed(b"other", b"hers")]
+    assert read_back(stated(said), 8) == said
 
 
 def test_cells_tell_no_more_of_a_prompt_than_a_bucket() -> None:
@@ -51,13 +58,16 @@ def test_keys_of_another_vocabulary_are_refused() -> None:
 @given(st.integers(1, 5), st.integers(1, 40))
 def test_hidden_states_arrive_as_they_were_sent(tokens: int, width: int) -> None:
     hidden = torch.randn(1, tokens, width)
-    assert torch.equal(read_result(result(hidden), width), hidden)
+    found = read_back(result(hidden), width)
+    assert isinstance(found, torch.Tensor) and torch.equal(found, hidden)
 
 
-@pytest.mark.parametrize("data", [b"", b"123", bytes(4 * 7)])
-def test_what_is_no_hidden_state_is_refused(data: bytes) -> None:
+@pytest.mark.parametrize(
+    "data", [b"", b"123", bytes(4 * 8), b"rows" + bytes(4 * 7), b"said123", b"said\x93\x01\x02\x03"]
+)
+def test_what_is_neither_hidden_states_nor_statements_is_refused(data: bytes) -> None:
     with pytest.raises(Unsealed):
-        read_result(padded(data, 512), 8)
+        read_back(padded(data, 512), 8)
 
 
 @quick

@@ -9,7 +9,7 @@ import pytest
 from random_models import save_gpt2, save_llama
 
 from unfed.backends.unfed.backend import Unfed
-from unfed.backends.unfed.names import ENTRIES, GUARD
+from unfed.backends.unfed.names import ENTRIES, GUARD, VERIFIER
 from unfed.console.runner.models import read_card
 from unfed.plugins import Plan, UnfedError, badge
 
@@ -32,10 +32,16 @@ def test_the_client_reaches_the_guard_alone_and_entries_do_not_reach_each_other(
     assert made.peers("client") == (GUARD,) and made.private_ids
     for entry, other in (ENTRIES, ENTRIES[::-1]):
         assert other not in made.peers(entry) and "layers-0" in made.peers(entry)
-    assert len(made.parties) == 1 + 1 + 3 * relays + 2 + shards
-    assert not set(made.known("client")) & {f"layers-{number}" for number in range(shards - 1)}
+    assert len(made.parties) == 1 + 1 + 4 * relays + 2 + shards + 1
     for party in made.processes():
-        assert party == "client" or made.known(party) == ()
+        assert party in ("client", VERIFIER) or made.known(party) == ()
+    assert (made.known(VERIFIER) == ENTRIES and GUARD not in made.peers(VERIFIER)) or not relays
+
+
+def test_without_checks_nobody_verifies_and_the_client_knows_its_circuits_alone(folder: Path) -> None:
+    made = plan(folder, checks="none")
+    assert VERIFIER not in made.processes() and "relay-3" not in made.processes()
+    assert not set(made.known("client")) & {"layers-0", "layers-1"}
 
 
 def test_each_opens_what_it_needs(folder: Path) -> None:

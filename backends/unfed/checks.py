@@ -1,0 +1,124 @@
+"""Spot checks at the client: which session is done again, by whom, and what becomes of whoever is caught."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from unfed.plugins import Context, UnfedError
+
+from .onion import Circuit, Hop, Unsealed, new_id, unpadded
+from .session import Session
+from .statements import Signed
+from .verifier import Check, Verdict, Write, decode_verdict, decode_written, encode_cell
+
+_random = secrets.SystemRandom()
+
+
+class Verification:
+    """The client's side of a verifier, which it reaches by circuits of their own.
+
+    Args:
+        path: to the verifier, guard first.
+    """
+
+    def __init__(self, ctx: Context, path: Sequence[Hop]) -> None:
+        self._ctx, self._path = ctx, path
+        self._open: dict[bytes, tuple[Circuit, asyncio.Future[bytes]]] = {}
+
+    async def check(self, session: Session, said: Sequence[Signed]) -> Verdict:
+        """Have the session done again, of which the verifier sees everything then.
+
+        Raises:
+            UnfedError: (`protocol`, naming it) the verifier answers what is no verdict.
+        """
+        cells = tuple(tuple(each) for each in session.cells)
+        answered = await self._asked(Check(session.secret, tuple(said), cells))
+        try:
+            return decode_verdict(answered)
+        except msgspec.MsgspecError:
+            raise self._nonsense() from None
+
+    async def write(self, before: tuple[int, ...], until: int, lengths: tuple[int, ...]) -> list[list[int]]:
+        """Texts of these lengths, written by the model."""
+        answered = await self._asked(Write(before, until, lengths))
+        try:
+            return decode_written(answered)
+        except msgspec.MsgspecError:
+            raise self._nonsense() from None
+
+    def came(self, circuit: bytes, data: bytes) -> bool:
+        """A cell came back; whether it was for the client from its verifier."""
+        if (found := self._open.get(circuit)) is None:
+            return False
+        try:
+            found[1].set_result(unpadded(found[0].open(data)))
+        except (Unsealed, asyncio.InvalidStateError) as error:
+            by = getattr(error, "by", ()) or (self._path[-1].name,)
+            raise UnfedError(f"{' or '.join(by)} sent back what does not open", kind="protocol", party=by[0]) from None
+        return True
+
+    async def _asked(self, what: Check | Write) -> bytes:
+        name, circuit, guard = new_id(), Circuit(self._path, b""), self._path[0].name
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._open[name] = circuit, future
+        try:
+            await self._ctx.send(guard, "open", circuit=name, data=circuit.opening)
+            await self._ctx.send(guard, "cell", circuit=name, data=circuit.seal(encode_cell(what)))
+            return await future
+        finally:
+            del self._open[name]
+            await self._ctx.send(guard, "close", circuit=name)
+
+    def _nonsense(self) -> UnfedError:
+        return UnfedError("it answers what is no verdict", kind="protocol", party=self._path[-1].name)
+
+
+class Caught:
+    """Parties that failed a check, until they are replaced.
+
+    Args:
+        folder: where proofs are kept, if anywhere.
+    """
+
+    def __init__(self, ctx: Context, folder: str) -> None:
+        self._ctx = ctx
+        self._folder = Path(folder).expanduser() if folder else None
+        self._found: dict[str, tuple[str, UnfedError]] = {}
+
+    def add(self, verdict: Verdict) -> UnfedError:
+        """Keep the proof, and what is to be said to whoever asks next."""
+        party, hint = verdict.party, "replace it"
+        if verdict.proof and self._folder is not None:
+            path = self._folder / f"{party}-{sha256(verdict.proof).hexdigest()[:12]}.json"
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(verdict.proof)
+                hint = f"unfed-console verify {path} shows it to anybody; replace {party}"
+            except OSError as error:
+                hint = f"the proof could not be kept in {self._folder}: {error.strerror}"
+        elif verdict.proof:
+            hint = "the option proofs names a folder where proofs are kept; replace it"
+        failure = UnfedError(f"it failed a spot check: it {verdict.what}", kind="protocol", party=party, hint=hint)
+        return self.keep(party, failure)
+
+    def keep(self, party: str, failure: UnfedError) -> UnfedError:
+        self._found[party] = self._ctx.certificate(party), failure
+        return failure
+
+    def check(self) -> None:
+        """Raises UnfedError naming a party that was caught and is still there."""
+        for party, (certificate, failure) in list(self._found.items()):
+            if self._ctx.certificate(party) == certificate:
+                raise UnfedError.of(failure.failure)
+            del self._found[party]
+
+
+def falls(rate: float, times: int = 1) -> bool:
+    """Whether at least one of so many throws of a coin falls, which each does at `rate`."""
+    return any(_random.random() < rate for _ in range(times))

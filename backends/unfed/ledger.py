@@ -1,0 +1,118 @@
+"""What a node keeps of its sessions, so that it can be held to them: trails of digests, and what it sent."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import torch
+
+from unfed.plugins import Context, UnfedError
+
+from .statements import Signed, Statement, Trail, fingerprint, raw, read, sign
+
+
+class Ledger:
+    """One session at one node.
+
+    Args:
+        session: what it is called on the links that end here; senders: whose links these are.
+        after: what it is called on the link that starts here, and whose link that is.
+        rounds: whether what is sent is rounded to the type of the wire.
+    """
+
+    def __init__(self, session: bytes, senders: Sequence[str], after: bytes, sender: str, rounds: bool) -> None:
+        self.session, self.after = session, after
+        self.came = {name: Trail(session, name) for name in senders}
+        self.sent = Trail(after, sender)
+        self.exact = Trail(after, sender) if rounds else self.sent
+        self.rows: list[torch.Tensor] = []
+        self.starts: list[int] = []
+        self.release = b""
+
+    def receives(self, sender: str, start: int, data: bytes | memoryview) -> None:
+        self.came[sender].add(start, data)
+
+    def sends(self, start: int, rows: torch.Tensor, packed: torch.Tensor) -> None:
+        """Rows [1, t, width] float32, and the same in the type of the wire."""
+        self.sent.add(start, raw(packed))
+        if self.exact is not self.sent:
+            self.exact.add(start, raw(rows))
+        self.rows.append(rows[0])
+        self.starts.append(start)
+
+
+class Ledgers:
+    """All sessions at one node.
+
+    Args:
+        layers, weights, wire: what its statements say of itself.
+    """
+
+    def __init__(
+        self, ctx: Context, layers: tuple[int, ...], tensors: dict[str, torch.Tensor], wire: str, senders: Sequence[str]
+    ) -> None:
+        self._ctx = ctx
+        self._layers, self._weights, self._wire = layers, fingerprint(tensors), wire
+        self._senders = senders
+        self._open: dict[bytes, Ledger] = {}
+        self._stated: dict[bytes, Ledger] = {}
+
+    def of(self, session: bytes, after: bytes) -> Ledger:
+        if (ledger := self._open.get(session)) is None:
+            ledger = Ledger(session, self._senders, after, self._ctx.name, self._wire != "fp32")
+            self._open[session] = ledger
+        return ledger
+
+    def commit(self, session: bytes, release: bytes, before: dict[str, Signed]) -> Signed:
+        """Countersign what those `before` say they sent, by saying what came and what was sent.
+
+        Raises:
+            UnfedError: (`protocol`, naming it) one of them says that it sent something else, or has signed nothing.
+        """
+        ledger = self._open.pop(session, None)
+        if ledger is None:
+            raise UnfedError("a session is over that nothing came for", kind="protocol")
+        for name, signed in before.items():
+            said = read(signed, name, self._ctx.certificate(name))
+            if (said.after, said.sent, said.release) != (session, ledger.came[name].head, release):
+                raise UnfedError(f"{name} says that it sent something else than it did", kind="protocol", party=name)
+        ledger.release = release
+        self._stated[session] = ledger
+        return sign(self._ctx, self.statement(ledger))
+
+    def statement(self, ledger: Ledger) -> Statement:
+        return Statement(
+            party=self._ctx.name,
+            layers=self._layers,
+            weights=self._weights,
+            wire=self._wire,
+            session=ledger.session,
+            after=ledger.after,
+            came=tuple(trail.head for trail in ledger.came.values()),
+            sent=ledger.sent.head,
+            exact=ledger.exact.head,
+            steps=ledger.sent.steps,
+            release=ledger.release,
+        )
+
+    def drop(self, session: bytes) -> None:
+        """A session's circuits are closed: nobody will ask about it any more."""
+        self._open.pop(session, None)
+        self._stated.pop(session, None)
+
+    def reveal(self, session: bytes, secret: bytes, sender: str) -> dict[str, Any]:
+        """What was sent in a session that is stated: rows [n, width] float32, and where each step of them starts.
+
+        Raises:
+            UnfedError: (`protocol`) whoever asks does not have the client's leave.
+        """
+        ledger = self._stated.get(session)
+        if ledger is None:
+            raise UnfedError("that session is not known (any more)", kind="protocol", party=sender)
+        if not hmac.compare_digest(sha256(secret).digest(), ledger.release):
+            raise UnfedError(f"{sender} asks for what it has no leave to see", kind="protocol", party=sender)
+        sizes = [len(rows) for rows in ledger.rows]
+        return {"rows": torch.cat(ledger.rows), "sizes": sizes, "starts": list(ledger.starts)}

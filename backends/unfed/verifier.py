@@ -1,0 +1,162 @@
+"""The verifier: it writes texts for decoys, and does again what nodes did in one. It sees no prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import torch
+from transformers import DynamicCache
+
+from unfed.plugins import CLIENT, UnfedError
+
+from ..common.ends import Embedding, Head
+from ..common.hidden import Hidden
+from .audit import Judge
+from .hop import Hop, Passage
+from .names import ENTRIES
+from .onion import Unsealed, bucket, padded, unpadded
+from .proof import Proof, Rows, Step, encode, steps_of
+from .statements import Signed, Statement
+from .writing import write
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
+    """Make texts: token ids that go on from `before`, of these lengths, without `never`."""
+
+    before: tuple[int, ...]
+    never: int
+    lengths: tuple[int, ...]
+
+
+class Check(msgspec.Struct, frozen=True, array_like=True, tag="check"):
+    """Find out whether all did in a session what they state. `cells` is what each entry was asked."""
+
+    secret: bytes
+    said: tuple[Signed, ...]
+    cells: tuple[tuple[tuple[int, bytes], ...], ...]
+
+
+class Verdict(msgspec.Struct, frozen=True, array_like=True):
+    """`party` did `what`, as `proof` shows; nobody did anything wrong where both are empty."""
+
+    party: str = ""
+    what: str = ""
+    proof: bytes = b""
+
+
+class Verifier(Hop):
+    """Ends circuits of clients, so that it does not know whose they are.
+
+    Settings:
+        layers: the nodes that run them, in order.
+    """
+
+    async def start(self) -> None:
+        await super().start()
+        model = self.ctx.model
+        self._layers: tuple[str, ...] = tuple(self.ctx.settings["layers"])
+        self._judge = Judge(model)
+        self._embedding, self._head = Embedding(model), Head(model)
+        self._whole = self._judge.shard((0, model.card.layers - 1))
+        self.ctx.hold("weights opened", tensors=sorted(model.tensors()))
+
+    async def arrived(self, passage: Passage, told: bytes) -> None:
+        pass
+
+    async def received(self, passage: Passage, data: bytes) -> None:
+        try:
+            asked = _decode(unpadded(data))
+        except (Unsealed, msgspec.MsgspecError):
+            raise self._misused(passage.before[0], "asked the verifier for nothing that there is") from None
+        found: list[list[int]] | Verdict
+        if isinstance(asked, Write):
+            found = await asyncio.to_thread(self._write, asked)
+        else:
+            found = await self._check(asked)
+        data = encode_cell(found)
+        await self.answer(passage, data)
+
+    def _write(self, asked: Write) -> list[list[int]]:
+        texts = []
+        for length in asked.lengths:
+            cache = self._whole.new_cache()
+
+            def logits(ids: list[int], start: int, cache: DynamicCache = cache) -> torch.Tensor:
+                found: torch.Tensor = self._head(self._whole(self._embedding(torch.tensor([ids]), start), cache))
+                return found
+
+            texts.append(write(logits, asked.before, asked.never, length))
+        return texts
+
+    async def _check(self, asked: Check) -> Verdict:
+        names = (*ENTRIES, *self._layers)
+        said = {name: signed for name, signed in zip(names, asked.said, strict=True)}
+        cells = [tuple(Step(start, 0, "", data) for start, data in each) for each in asked.cells]
+        try:
+            for name, mine in zip(ENTRIES, cells, strict=True):
+                if found := await self._judged(self._proof(name, said[name], (CLIENT,), (mine,))):
+                    return found
+            given = tuple(
+                [steps_of(await asyncio.to_thread(self._judge.shares, party, mine)) for party, mine in enumerate(cells)]
+            )
+            senders = tuple(ENTRIES)
+            for name in self._layers:
+                proof = self._proof(name, said[name], senders, given)
+                statement = proof.said()
+                opened = await self._open(name, statement, asked.secret)
+                proof = msgspec.structs.replace(proof, outputs=steps_of(opened))
+                if found := await self._judged(proof, partial=name == self._layers[-1]):
+                    return found
+                given, senders = (self._travelled(statement, opened),), (name,)
+        except UnfedError as error:
+            if error.failure.party not in names:
+                raise
+            return Verdict(error.failure.party or "", error.failure.message)
+        return Verdict()
+
+    def _proof(
+        self, name: str, signed: Signed, senders: tuple[str, ...], inputs: tuple[tuple[Step, ...], ...]
+    ) -> Proof:
+        return Proof(
+            party=name,
+            certificate=self.ctx.certificate(name),
+            model=self.ctx.model.card.name,
+            statement=signed.data,
+            signature=signed.signature,
+            senders=senders,
+            inputs=inputs,
+        )
+
+    async def _open(self, name: str, statement: Statement, secret: bytes) -> list[Rows]:
+        """What the node sent, as it says when it has to. Raises UnfedError, naming it, where it does not say."""
+        found = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
+        try:
+            rows = torch.split(found["rows"], found["sizes"])
+            return [Rows(int(start), each) for start, each in zip(found["starts"], rows, strict=True)]
+        except (KeyError, TypeError, ValueError, RuntimeError):
+            raise UnfedError("it opened what are no rows", kind="protocol", party=name) from None
+
+    def _travelled(self, statement: Statement, opened: Sequence[Rows]) -> tuple[Step, ...]:
+        wire = Hidden(statement.wire, self.ctx.model.card.hidden)
+        return steps_of([Rows(start, wire.pack(rows[None])[0]) for start, rows in opened])
+
+    async def _judged(self, proof: Proof, *, partial: bool = False) -> Verdict | None:
+        try:
+            what = await asyncio.to_thread(self._judge.fault, proof, partial=partial)
+        except UnfedError as error:  # what it shows is not what it signed: no proof, and wrong all the same
+            return Verdict(proof.party, error.failure.message)
+        return Verdict(proof.party, what, encode(proof)) if what else None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Write | Check).decode
+decode_written = msgspec.msgpack.Decoder(list[list[int]]).decode
+decode_verdict = msgspec.msgpack.Decoder(Verdict).decode
+
+
+def encode_cell(told: Write | Check | Verdict | list[list[int]]) -> bytes:
+    """At the length of a bucket."""
+    data = _encode(told)
+    return padded(data, bucket(len(data)))
