@@ -154,8 +154,8 @@ async def test_a_question_may_be_cancelled_or_too_late_while_it_waits(launcher: 
         outcome = await ask(fleet, wish("acts:nothing", "a"), timeout=0.3)
         assert outcome.failure is not None and outcome.failure.kind == "timeout"
         task = asyncio.create_task(ask(fleet, wish("acts:nothing", "a")))
-        await until(lambda: fleet._asked)
-        fleet.cancel(next(iter(fleet._asked)))
+        await until(lambda: fleet._questions.asked)
+        fleet.cancel(next(iter(fleet._questions.asked)))
         outcome = await asyncio.wait_for(task, 1)
         assert outcome.failure is not None and outcome.failure.kind == "cancelled"
         assert (await ask(fleet, wish("acts:nothing", "a"))).failure is None
