@@ -15,12 +15,14 @@ from unfed.plugins.backend import Models
 from ..party.control import Adopted, Ahead, Happened, Order, Report, Settled, Trouble
 from .advance import REST_WITHIN, Advance
 from .crew import GRACE, Crew
+from .losses import Losses
 from .member import Member
 from .questions import Questions
 from .repairs import Repairs
 from .settlement import Settlement, add_up
 from .state import PartyState
 from .stillness import Stillness
+from .watch import Watch
 
 SETTLE_WITHIN = 10.0
 STILL_WITHIN = 2.0
@@ -72,12 +74,13 @@ class Fleet:
             self._changed,
         )
         self._members = self._crew.members
-        self._repairs = Repairs(self.plan, self._crew)
-        self._questions = Questions(self._members, self._repairs)
+        losses = Losses(self.plan, self._members)
+        self._repairs = Repairs(self.plan, self._crew, losses)
+        self._questions = Questions(self._members, self._repairs, losses)
+        self._watch = Watch(self._crew, self._questions, self._repairs, losses)
         self._advance = Advance(self._tell_all)
         self._stillness = Stillness()
-        self._watch: asyncio.Task[None] | None = None
-        self._up = False
+        self._watching: asyncio.Task[None] | None = None
 
     # -- starting and stopping
 
@@ -88,7 +91,7 @@ class Fleet:
             UnfedError: a party that could not start, with the end of its log; everything started is ended again.
         """
         began = time.perf_counter()
-        self._watch = asyncio.create_task(self._look())
+        self._watching = asyncio.create_task(self._watch.look())
         try:
             names = self.plan.processes()
             launched = await asyncio.gather(*(self._crew.launch(name) for name in names), return_exceptions=True)
@@ -101,15 +104,15 @@ class Fleet:
             if isinstance(error, UnfedError):
                 raise UnfedError.of(msgspec.structs.replace(error.failure, kind=_start_kind(error))) from None
             raise
-        self._up = True
+        self._watch.up = True
         self.setup_phases = self._crew.setup_phases
         self.setup_seconds = time.perf_counter() - began
 
     async def stop(self) -> None:
         """End every party; returns when no process is left."""
-        self._up = False
-        if self._watch is not None:
-            self._watch.cancel()
+        self._watch.up = False
+        if self._watching is not None:
+            self._watching.cancel()
         await self._repairs.cancel()
         self._questions.stop()
         members = list(self._members.values())
@@ -147,7 +150,7 @@ class Fleet:
         return await self._advance.rested(within)
 
     def unfit(self) -> Failure | None:
-        """A party that is not there to answer; None while those that are not are being replaced."""
+        """A party that is not there to answer and cannot be done without; None while such are being replaced."""
         return self._questions.unfit()
 
     @property
@@ -184,37 +187,9 @@ class Fleet:
             member.tell(order)
 
     def _ended(self, member: Member, failure: Failure) -> None:
-        """A process is gone: whoever is asking is told who, at once."""
         if member.state.trusted:
             self._advance.gone()
-        if member.leaving:
-            return
-        was = member.state.health
-        if was == "lost":
-            return  # we ended it ourselves, for a reason that is known
-        self._crew.set_health(member, "lost", failure.message)
-        self._questions.fail(failure)
-        if not self._up or was in ("starting", "restarting"):
-            return  # whoever starts it is told
-        if not self._repairs.come_back(member):
-            self._repairs.broken = failure
-
-    async def _look(self) -> None:
-        """Notice parties that hang, and those that come back."""
-        while True:
-            await asyncio.sleep(0.5)
-            for member in list(self._members.values()):
-                if member.state.health in ("lost", "stopped"):
-                    continue
-                failure = member.hung()
-                if failure is not None and member.state.health != "hung":
-                    self._crew.set_health(member, "hung", failure.message)
-                    self._questions.fail(failure)
-                    member.give_up(UnfedError.of(failure))
-                    if self._up:
-                        self._repairs.come_back(member)
-                elif failure is None and member.state.health == "hung":
-                    self._crew.set_health(member, "ready" if member.is_ready else "restarting")
+        self._watch.ended(member, failure)
 
     async def restart(self, name: str) -> None:
         """Replace a party by a fresh one under a new key, and let its peers know.
@@ -222,7 +197,7 @@ class Fleet:
         Raises:
             UnfedError: it could not start again, or a peer does not take it.
         """
-        self._questions.fail(Failure(kind="party-lost", message="it was restarted", party=name))
+        self._watch.lose(name, Failure(kind="party-lost", message="it was restarted", party=name))
         await self._repairs.restart(name)
 
 

@@ -13,6 +13,7 @@ from unfed.plugins.errors import Kind
 
 from ..party.control import Ask, Cancel, Happened, Trouble
 from ..party.ended import Ended
+from .losses import Losses
 from .member import Member
 from .repairs import Repairs
 
@@ -62,14 +63,14 @@ class Questions:
 
     Args:
         members: whom it is asked of, by name; the fleet's own, which change.
-        repairs: of the same fleet.
+        repairs, losses: of the same fleet.
 
     Attributes:
         asked: the queries in flight, by id.
     """
 
-    def __init__(self, members: Mapping[str, Member], repairs: Repairs) -> None:
-        self._members, self._repairs = members, repairs
+    def __init__(self, members: Mapping[str, Member], repairs: Repairs, losses: Losses) -> None:
+        self._members, self._repairs, self._losses = members, repairs, losses
         self.asked: dict[str, Question] = {}
         self._used = Ended()
 
@@ -113,15 +114,14 @@ class Questions:
             self._members[CLIENT].tell(Ask(query))
 
     def unfit(self) -> Failure | None:
-        """A party that is not there to answer; None while those that are not are being replaced."""
+        """A party that is not there to answer and cannot be done without; None while such are being replaced."""
         if not self._repairs.whole.is_set():
             return None
-        for member in self._members.values():
-            if member.state.health in ("lost", "hung", "stopped"):
-                kind: Kind = "party-hung" if member.state.health == "hung" else "party-lost"
-                return Failure(
-                    kind=kind, message=member.state.note, party=member.spec.name, hint=member.log.last_words()
-                )
+        for name, member in self._members.items():
+            health = member.state.health
+            if health == "stopped" or (health in ("lost", "hung") and name not in self._losses.survivable):
+                kind: Kind = "party-hung" if health == "hung" else "party-lost"
+                return Failure(kind=kind, message=member.state.note, party=name, hint=member.log.last_words())
         return None if self._members else Failure(kind="fleet", message="the fleet has not been started")
 
     def _too_late(self, timeout: float) -> Failure:
@@ -146,6 +146,9 @@ class Questions:
             question.events.put_nowait(report.event)
 
     def trouble(self, report: Trouble) -> None:
+        """A party cannot do its part; unless for the lack of one that can be done without."""
+        if self._losses.explains(report.failure):
+            return
         for query, question in self.asked.items():
             if question.put and report.query in ("", query):
                 question.events.put_nowait(Failed(error=report.failure))

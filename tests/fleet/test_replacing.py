@@ -179,7 +179,7 @@ async def test_peers_refuse_the_old_key(launcher: LocalLauncher, tmp_path: Path)
         old.process.wait = lambda: asyncio.sleep(0, 0)  # type: ignore[assignment,method-assign]
         os.kill(old.process.pid, signal.SIGSTOP)
         await fleet.restart("b")
-        assert "refused b: its key was replaced" in log_of(fleet, "a")
+        assert "refused b: its process is gone" in log_of(fleet, "a")
         os.kill(old.process.pid, signal.SIGCONT)
         assert await act(fleet, "acts:calls", "a", peer="b", count=2) == [0, 1]
         assert pid_of(fleet, "b") != old.process.pid
