@@ -53,6 +53,7 @@ class Repairs:
             UnfedError: it could not start again, or a peer does not take it.
         """
         self._dead.add(name)
+        self._crew.members[name].give_up(UnfedError("it is restarted", kind="party-lost", party=name))
         self._begin(name)
         try:
             await self._repair()
