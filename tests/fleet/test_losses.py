@@ -287,6 +287,22 @@ async def test_one_that_nobody_can_do_without_still_fails_queries(launcher: Loca
         assert await told(fleet) == []
 
 
+async def test_a_peer_that_hangs_holds_up_a_return_until_it_is_restarted(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    """a, which is not replaced by itself, cannot be introduced to the new d; nobody waits for that any more then."""
+    async with running(launcher, around(spare("d")), tmp_path) as fleet:
+        os.kill(pid_of(fleet, "a"), STOP)
+        os.kill(pid_of(fleet, "d"), KILL)
+        await until(lambda: state_of(fleet, "a").health == "hung")
+        outcome = await ask(fleet, wish("acts:nothing"))
+        assert outcome.failure is not None and (outcome.failure.kind, outcome.failure.party) == ("party-hung", "a")
+        await asyncio.wait_for(fleet.restart("a"), 5)
+        await back(fleet, "d", restarts=state_of(fleet, "d").restarts)
+        assert await told(fleet) == [("lost", "d"), ("returned", "d")]
+        assert await act(fleet, "acts:pid", "a", "d") == pid_of(fleet, "d")
+
+
 # -- the client
 
 
