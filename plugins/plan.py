@@ -27,6 +27,8 @@ class Party(msgspec.Struct, frozen=True):
         knows: parties whose certificates this one is given though it has no link to them: it can check what they sign,
             and cannot reach them.
         restart: whether a process that dies is replaced, under a new key.
+        survivable: its loss fails no query: the client's role is told instead (`ClientRole.lost`) and sees to it, as
+            by asking a replica. Goes with `replicas` and `restart`; never of the client.
         threads: compute threads of the process.
     """
 
@@ -37,6 +39,7 @@ class Party(msgspec.Struct, frozen=True):
     knows: tuple[str, ...] = ()
     replicas: int = 1
     restart: Literal["never", "on-failure"] = "never"
+    survivable: bool = False
     threads: int = 1
 
     @property
@@ -100,12 +103,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def processes(self) -> tuple[str, ...]:
         return tuple(name for party in self.parties for name in party.processes())
 
+    def survivable(self) -> frozenset[str]:
+        """Names of the processes whose loss fails no query."""
+        return frozenset(name for party in self.parties if party.survivable for name in party.processes())
+
     def check(self) -> Plan:
         """Itself, once it hangs together.
 
         Raises:
-            UnfedError: (an author's mistake) a missing client, a repeated name, a link or claim that names nobody,
-                no guarantee, or a simulated plan that gives no reason.
+            UnfedError: (an author's mistake) a missing client or a survivable one, a repeated name, a link or claim
+                that names nobody, no guarantee, or a simulated plan that gives no reason.
         """
         names = [party.name for party in self.parties]
         known = set(names) | set(self.processes())
@@ -117,6 +124,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 problems.append(f"role {party.role!r} of {party.name} is not of the form package.module:Class")
             if party.replicas < 1 or (party.trusted and party.replicas != 1):
                 problems.append(f"{party.name} cannot have {party.replicas} replicas")
+            if party.trusted and party.survivable:
+                problems.append("no query survives the loss of the client")
             problems += [f"{party.name} knows {name!r}" for name in party.knows if name not in names]
             if CLIENT in party.knows:
                 problems.append(f"{party.name} knows the client, whose key those alone get that it talks to")

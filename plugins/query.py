@@ -63,6 +63,22 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, tag="metric"):
     party: str = ""
 
 
+class Note(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
+    """Something that happened on the way to the answer and should be known, such as a retry.
+
+    Attributes:
+        kind: what it was, in a word: `retry`, `check`.
+        text: one short sentence without secrets: it stands in records and on screens.
+        party: whom it is about, if anybody.
+        at: seconds since the query began, offline time taken out; the host fills it in.
+    """
+
+    kind: str
+    text: str
+    party: str = ""
+    at: float = 0.0
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
     """The client took the query up."""
 
@@ -97,7 +113,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     error: Failure
 
 
-Event = Started | Phase | Token | Metric | Finished | Failed
+Event = Started | Phase | Token | Metric | Note | Finished | Failed
 
 
 class LinkCount(msgspec.Struct, frozen=True, kw_only=True):

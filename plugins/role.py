@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from .errors import Failure
 from .models import ModelCard
-from .query import Answer, Metric, PhaseKind, Query, Token
+from .query import Answer, Metric, Note, PhaseKind, Query, Token
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -168,8 +169,10 @@ class Role:
 class ClientRole(Role):
     """The role of the party `client`."""
 
-    def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
-        """Yield tokens as they come and the `Answer` last. Cancelled by an ordinary task cancellation.
+    def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Answer]:
+        """Yield tokens as they come, the `Answer` last, and in between what else should be known.
+
+        Cancelled by an ordinary task cancellation.
 
         Raises:
             UnfedError: the query cannot be served (`kind="bad-input"` where the prompt is to blame).
@@ -186,3 +189,16 @@ class ClientRole(Role):
             Seconds after which it is to be called again, if nobody has asked by then.
         """
         return None
+
+    def lost(self, party: str, failure: Failure) -> None:
+        """The process `party`, whose loss the plan calls survivable, has ended or is stopped, and what it held is gone.
+
+        Called once, on the event loop, in the middle of queries: take note, wake whoever waits for that party, and
+        return. Calls to it fail from now on with a `party-lost` naming it, until the links of a fresh process are up, a
+        moment before it has `returned`. Other parties may learn of the loss a moment
+        earlier or later, and their messages to it are lost without a word. An error raised here fails every query.
+        """
+
+    def returned(self, party: str) -> None:
+        """A fresh process has taken the place of `party`: ready, linked, under a new key (`ctx.certificate`), and
+        knowing nothing of the queries in flight. Called as `lost` is; never where the party is not replaced."""

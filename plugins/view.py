@@ -5,6 +5,7 @@ On disk a view is a file of entries, each a four-byte little-endian length and t
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,15 @@ class ViewWriter:
 
     def flush(self) -> None:
         self._file.flush()
+
+
+def mend(descriptor: int) -> None:
+    """Drop what a view's file ends with after its last whole entry: its writer may have been killed over another."""
+    size, end = os.fstat(descriptor).st_size, 0
+    while len(head := os.pread(descriptor, 4, end)) == 4 and end + 4 + int.from_bytes(head, "little") <= size:
+        end += 4 + int.from_bytes(head, "little")
+    if end < size:
+        os.ftruncate(descriptor, end)
 
 
 class View(msgspec.Struct, frozen=True):

@@ -15,12 +15,13 @@ from unfed.plugins import (
     Failure,
     Finished,
     LinkCount,
+    Note,
     Phase,
     Started,
     Token,
 )
 
-from ..results.record import Result, Seconds
+from ..results.record import NoteInfo, Result, Seconds, noted
 
 Stage = Literal["idle", "waiting", "starting", "ready", "answering", "done", "failed", "cancelled"]
 LIVE: tuple[Stage, ...] = ("waiting", "starting", "ready", "answering")
@@ -43,6 +44,7 @@ class Column(msgspec.Struct, kw_only=True):
         problem: why it has no plan, where it has none.
         setup: seconds its fleet took to start.
         open: kind and start of the phases that the client is in, by name.
+        notes: what happened on the way to the answer, as far as is known.
     """
 
     variant: str
@@ -63,6 +65,7 @@ class Column(msgspec.Struct, kw_only=True):
     started_at: float | None = None
     offline: float = 0.0
     open: dict[str, tuple[str, float]] = {}
+    notes: list[NoteInfo] = []
 
     @property
     def live(self) -> bool:
@@ -82,7 +85,7 @@ class Column(msgspec.Struct, kw_only=True):
     def clear(self, prompt_id: str) -> None:
         """Make room for the next prompt; what is known of the fleet stays."""
         self.stage, self.prompt_id = "waiting", prompt_id
-        self.pieces, self.open = [], {}
+        self.pieces, self.open, self.notes = [], {}, []
         self.answer = self.result = self.error = None
         self.starting_since = self.started_at = None
         self.offline = 0.0
@@ -103,6 +106,8 @@ class Column(msgspec.Struct, kw_only=True):
                 kind, _ = self.open.pop(event.name, (event.kind, now))
                 if kind == "offline":
                     self.offline += event.seconds or 0.0
+            case Note():
+                self.notes.append(noted(event))
             case Finished():
                 self.answer = event.answer
                 self.open = {}
@@ -118,6 +123,7 @@ class Column(msgspec.Struct, kw_only=True):
     def conclude(self, result: Result) -> None:
         """Its result is whole: from now on the result speaks."""
         self.result, self.error, self.open = result, result.error, {}
+        self.notes = result.notes
         self.stage = "done" if result.status == "ok" else result.status
         self.setup = result.seconds.setup or self.setup
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sized
 
-from unfed.plugins import Failure, Phase, Token
+from unfed.plugins import Failure, Note, Phase, Token
 
 from ..fleet.state import PartyState
 from ..results.record import Result
@@ -72,6 +72,9 @@ class Narrator:
     def _event(self, variant: str, prompt_id: str, event: object) -> None:
         if isinstance(event, Token):
             self._tokens += 1
+        elif isinstance(event, Note):
+            whom = f"{event.party}: " if event.party and event.party not in event.text else ""
+            self.say(f"{variant} · {prompt_id} · {event.kind}: {whom}{event.text}")
         elif isinstance(event, Phase):
             self._phase = event.name if event.seconds is None else ""
         else:

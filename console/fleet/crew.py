@@ -145,6 +145,7 @@ class Crew:
                 for peer in self._plan.peers(name)
                 if self.members[peer].is_here
             ),
+            self._plan.peers(name),
             {
                 known: self.members[known].hello.result().certificate
                 for known in self._plan.known(name)
@@ -152,35 +153,16 @@ class Crew:
             },
         )
 
-    async def replace(self, dead: set[str]) -> None:
-        """Put fresh processes in the place of those that are named in `dead`, which is emptied.
-
-        Names that are added to it meanwhile are seen to as well: two that die together are introduced together.
-
-        Raises:
-            UnfedError: one could not start again, or a peer does not take it.
-        """
-        fresh: set[str] = set()
-        while dead:
-            try:
-                while dead:
-                    name = dead.pop()
-                    fresh.add(name)
-                    await self._renew(name)
-                await self.join(fresh)
-            except UnfedError as error:
-                if dead:
-                    continue  # it is about one of those, or comes of its death
-                failed = error.failure.party
-                for name in fresh if failed is None else fresh & {failed}:
-                    self.members[name].process.kill()
-                    self.set_health(self.members[name], "lost", error.failure.message)
-                raise
-
-    async def _renew(self, name: str) -> None:
+    async def renew(self, name: str) -> None:
+        """Put a fresh process in the place of the one called `name`; nobody has been introduced to it yet."""
         old = self.members[name]
         old.leaving = True
         old.process.kill()
         await old.leave(GRACE)
         self.set_health(old, "restarting")
         await self.launch(name)
+
+    def give_up(self, name: str, why: str) -> None:
+        """Have a process end for good, for a reason that is known."""
+        self.set_health(self.members[name], "lost", why)
+        self.members[name].process.kill()

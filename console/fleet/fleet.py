@@ -10,32 +10,20 @@ from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import (
-    CLIENT,
-    Emulation,
-    Event,
-    Failed,
-    Failure,
-    Finished,
-    Launcher,
-    Plan,
-    Query,
-    Token,
-    UnfedError,
-)
+from unfed.plugins import Emulation, Event, Failure, Launcher, Plan, Query, UnfedError
 from unfed.plugins.backend import Models
-from unfed.plugins.errors import Kind
 
-from ..party.control import Adopted, Ahead, Ask, Cancel, Happened, Order, Report, Settled, Trouble
-from ..party.ended import Ended
+from ..party.control import Adopted, Ahead, Happened, Order, Report, Settled, Trouble
 from .advance import REST_WITHIN, Advance
 from .crew import GRACE, Crew
+from .losses import Losses
 from .member import Member
-from .questions import Question, Verdict
+from .questions import Questions
 from .repairs import Repairs
 from .settlement import Settlement, add_up, merged
 from .state import PartyState
 from .stillness import Stillness
+from .watch import Watch
 
 SETTLE_WITHIN = 10.0
 STILL_WITHIN = 2.0
@@ -72,7 +60,6 @@ class Fleet:
         self.variant, self.backend, self.plan = variant, backend, plan.check()
         self.setup_seconds = 0.0
         self.setup_phases: dict[str, float] = {}
-        self.broken: Failure | None = None
         self._changed = changed or (lambda state: None)
         self._crew = Crew(
             variant,
@@ -88,17 +75,15 @@ class Fleet:
             self._changed,
         )
         self._members = self._crew.members
-        self._asked: dict[str, Question] = {}
-        self._used = Ended()
+        losses = Losses(self.plan, self._members)
+        self._repairs = Repairs(self.plan, self._crew, losses)
+        self._questions = Questions(self._members, self._repairs, losses)
+        self._watch = Watch(self._crew, self._questions, self._repairs, losses)
         self._advance = Advance(self._tell_all)
         self._stillness = Stillness()
         self._asides = count(1)
         self._aside: Settlement | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._up = False
-        self._repairs = Repairs()
-        self._dead: set[str] = set()
-        self._joining = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
 
     # -- starting and stopping
 
@@ -109,7 +94,7 @@ class Fleet:
             UnfedError: a party that could not start, with the end of its log; everything started is ended again.
         """
         began = time.perf_counter()
-        self._watch = asyncio.create_task(self._look())
+        self._watching = asyncio.create_task(self._watch.look())
         try:
             names = self.plan.processes()
             launched = await asyncio.gather(*(self._crew.launch(name) for name in names), return_exceptions=True)
@@ -122,18 +107,17 @@ class Fleet:
             if isinstance(error, UnfedError):
                 raise UnfedError.of(msgspec.structs.replace(error.failure, kind=_start_kind(error))) from None
             raise
-        self._up = True
+        self._watch.up = True
         self.setup_phases = self._crew.setup_phases
         self.setup_seconds = time.perf_counter() - began
 
     async def stop(self) -> None:
         """End every party; returns when no process is left."""
-        self._up = False
-        if self._watch is not None:
-            self._watch.cancel()
+        self._watch.up = False
+        if self._watching is not None:
+            self._watching.cancel()
         await self._repairs.cancel()
-        for question in self._asked.values():
-            question.events.put_nowait(Verdict(Failure(kind="cancelled", message="the fleet was stopped")))
+        self._questions.stop()
         members = list(self._members.values())
         await asyncio.gather(*(member.leave(GRACE) for member in members), return_exceptions=True)
         for member in members:
@@ -141,49 +125,13 @@ class Fleet:
 
     # -- asking
 
-    async def ask(self, query: Query, timeout: float) -> AsyncIterator[Event]:
+    def ask(self, query: Query, timeout: float) -> AsyncIterator[Event]:
         """The events of one query, ending with `Finished` or `Failed`, whatever happens."""
-        if query.id in self._used:
-            yield Failed(error=Failure(kind="bad-input", message=f"the query id {query.id!r} was used before"))
-            return
-        self._used.add(query.id)
-        question = self._asked[query.id] = Question()
-        putting = asyncio.create_task(self._put(query, question)) if not self._repairs.whole.is_set() else None
-        if putting is None:
-            self._put_now(query, question)
-        deadline = time.monotonic() + timeout
-        event: Event | None = None
-        try:
-            while not isinstance(event, Finished | Failed):
-                try:
-                    async with asyncio.timeout(deadline - time.monotonic()):
-                        event = await question.next()
-                except TimeoutError:
-                    event = Failed(error=self._too_late(timeout))
-                yield event
-        finally:
-            del self._asked[query.id]
-            if putting is not None:
-                putting.cancel()
-            if question.put and not isinstance(event, Finished):
-                self._members[CLIENT].tell(Cancel(query.id))
-
-    async def _put(self, query: Query, question: Question) -> None:
-        """Wait for parties that are being replaced, then ask."""
-        await self._repairs.whole.wait()
-        self._put_now(query, question)
-
-    def _put_now(self, query: Query, question: Question) -> None:
-        if (failure := self.broken or self.unfit()) is not None:
-            question.events.put_nowait(Verdict(failure))
-        else:
-            question.put = True
-            self._members[CLIENT].tell(Ask(query))
+        return self._questions.ask(query, timeout)
 
     def cancel(self, query: str) -> None:
         """End a query; its `Failed` event follows."""
-        if (question := self._asked.get(query)) is not None:
-            question.events.put_nowait(Failed(error=Failure(kind="cancelled", message="the query was cancelled")))
+        self._questions.cancel(query)
 
     async def settle(self, query: str) -> Settlement:
         """Collect what every party has to report on a query that is over, and have it forgotten.
@@ -191,7 +139,7 @@ class Fleet:
         The client comes last: then it may work ahead, and where messages bear no ids that must not count here.
         """
         members, adopted = dict(self._members), self._advance.settle(query)
-        if self.plan.private_ids and not self._asked:
+        if self.plan.private_ids and not self._questions.asked:
             await self._stillness.come(members.values(), STILL_WITHIN)
         reports: dict[str, Settled | None] = {}
         for trusted in (False, True):
@@ -207,35 +155,20 @@ class Fleet:
         Where messages bear no query ids, what was done ahead is set aside here, or the next query would be charged.
         """
         rested = await self._advance.rested(within)
-        if rested and self._up and self.plan.private_ids and not self._asked:
+        if rested and self._watch.up and self.plan.private_ids and not self._questions.asked:
             before = self._aside
             aside = await self.settle(f"aside{next(self._asides)}")
             self._aside = aside if before is None else merged(aside, before)
         return rested
 
     def unfit(self) -> Failure | None:
-        """A party that is not there to answer; None while those that are not are being replaced."""
-        if not self._repairs.whole.is_set():
-            return None
-        for member in self._members.values():
-            if member.state.health in ("lost", "hung", "stopped"):
-                kind: Kind = "party-hung" if member.state.health == "hung" else "party-lost"
-                return Failure(
-                    kind=kind, message=member.state.note, party=member.spec.name, hint=member.log.last_words()
-                )
-        return None if self._members else Failure(kind="fleet", message="the fleet has not been started")
+        """A party that is not there to answer and cannot be done without; None while such are being replaced."""
+        return self._questions.unfit()
 
-    def _too_late(self, timeout: float) -> Failure:
-        for member in self._members.values():
-            if (failure := member.hung()) is not None:
-                return failure
-        replaced = [name for name, member in self._members.items() if member.state.health == "restarting"]
-        return Failure(
-            kind="timeout",
-            message=f"no answer within {timeout:g} s",
-            party=replaced[0] if replaced else None,
-            hint="raise --timeout, or look at the Fleet screen",
-        )
+    @property
+    def broken(self) -> Failure | None:
+        """Why it answers nothing until a party is restarted by hand."""
+        return self._repairs.broken
 
     # -- watching
 
@@ -252,15 +185,12 @@ class Fleet:
 
     def _heard(self, member: Member, report: Report) -> None:
         if isinstance(report, Happened):
-            if (question := self._asked.get(report.query)) is not None and _may_say(member, report.event):
-                question.events.put_nowait(report.event)
+            self._questions.happened(member, report)
         elif isinstance(report, Ahead | Adopted):
             if member.state.trusted:
                 self._advance.heard(report)
         elif isinstance(report, Trouble):
-            for query, question in self._asked.items():
-                if question.put and report.query in ("", query):
-                    question.events.put_nowait(Failed(error=report.failure))
+            self._questions.trouble(report)
         else:
             self._changed(msgspec.structs.replace(member.state))
 
@@ -268,45 +198,10 @@ class Fleet:
         for member in self._members.values():
             member.tell(order)
 
-    def _fail_all(self, failure: Failure) -> None:
-        for question in self._asked.values():
-            if question.put:
-                question.events.put_nowait(Verdict(failure))
-
     def _ended(self, member: Member, failure: Failure) -> None:
-        """A process is gone: whoever is asking is told who, at once."""
         if member.state.trusted:
             self._advance.gone()
-        if member.leaving:
-            return
-        was = member.state.health
-        if was == "lost":
-            return  # we ended it ourselves, for a reason that is known
-        self._crew.set_health(member, "lost", failure.message)
-        self._fail_all(failure)
-        if not self._up or was in ("starting", "restarting"):
-            return  # whoever starts it is told
-        if not self._come_back(member):
-            self.broken = failure
-
-    async def _look(self) -> None:
-        """Notice parties that hang, and those that come back."""
-        while True:
-            await asyncio.sleep(0.5)
-            for member in list(self._members.values()):
-                if member.state.health in ("lost", "stopped"):
-                    continue
-                failure = member.hung()
-                if failure is not None and member.state.health != "hung":
-                    self._crew.set_health(member, "hung", failure.message)
-                    self._fail_all(failure)
-                    member.give_up(UnfedError.of(failure))
-                    if self._up:
-                        self._come_back(member)
-                elif failure is None and member.state.health == "hung":
-                    self._crew.set_health(member, "ready" if member.is_ready else "restarting")
-
-    # -- replacing
+        self._watch.ended(member, failure)
 
     async def restart(self, name: str) -> None:
         """Replace a party by a fresh one under a new key, and let its peers know.
@@ -314,38 +209,8 @@ class Fleet:
         Raises:
             UnfedError: it could not start again, or a peer does not take it.
         """
-        self._fail_all(Failure(kind="party-lost", message="it was restarted", party=name))
-        self._dead.add(name)
-        with self._repairs.one():
-            await self._repair()
-        if self._members[name].state.health != "ready":
-            raise UnfedError.of(self.broken or Failure(kind="fleet", message="it did not start again", party=name))
-
-    def _come_back(self, member: Member) -> bool:
-        """Have a process that died replaced, as the plan says; but not one that dies again and again."""
-        name = member.spec.name
-        if member.state.trusted or self.plan.party(name).restart == "never" or self._repairs.too_often(name):
-            return False
-        self._dead.add(name)
-        self._repairs.start(self._repair())
-        return True
-
-    async def _repair(self) -> None:
-        """Replace all who are dead by now. An error breaks the fleet until somebody restarts what it is about."""
-        async with self._joining:
-            if not self._dead:
-                return  # whoever was here before us has seen to it
-            try:
-                await self._crew.replace(self._dead)
-            except UnfedError as error:
-                self.broken = error.failure
-                raise
-            self.broken = None
-
-
-def _may_say(member: Member, event: Event) -> bool:
-    """Only the client answers; nodes may time phases and give metrics."""
-    return member.state.trusted or not isinstance(event, Finished | Failed | Token)
+        self._watch.lose(name, Failure(kind="party-lost", message="it was restarted", party=name))
+        await self._repairs.restart(name)
 
 
 def _start_kind(error: UnfedError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -188,8 +188,8 @@ class Member:
             _resolve(self.pinned, None)
         elif isinstance(report, Ready):
             _resolve(self.ready, report)
-        elif isinstance(report, Broken):
-            self.give_up(UnfedError.of(report.failure))
+        elif isinstance(report, Broken):  # it may be that it plays on, and cannot reach one who is new
+            _reject((self.hello, self.pinned, self.ready), UnfedError.of(report.failure))
         elif isinstance(report, Settled):
             if (future := self.settled.get(report.query)) is not None:
                 _resolve(future, report)
@@ -211,10 +211,7 @@ class Member:
         """Whoever waits for a step of this member is told."""
         futures: list[asyncio.Future[Any]] = [self.hello, self.pinned, self.ready, *self.settled.values()]
         futures += [] if self._counted is None else [self._counted]
-        for future in futures:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # it may be that nobody waits
+        _reject(futures, error)
 
     # -- looking
 
@@ -249,6 +246,13 @@ class Member:
 def _resolve(future: asyncio.Future[T], value: T) -> None:
     if not future.done():
         future.set_result(value)
+
+
+def _reject(futures: Iterable[asyncio.Future[Any]], error: UnfedError) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+            future.exception()  # it may be that nobody waits
 
 
 def peer_of(name: str, hello: Hello, *, dial: bool) -> Peer:

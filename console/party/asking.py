@@ -18,6 +18,7 @@ from unfed.plugins import (
     Failure,
     Finished,
     Metric,
+    Note,
     Query,
     Started,
     Token,
@@ -28,11 +29,11 @@ from unfed.plugins import (
 from .context import PartyContext
 
 Explain = Callable[[BaseException, str], Failure]
-Yielded = TypeVar("Yielded", Token, Metric, Answer)
+Yielded = TypeVar("Yielded", Token, Metric, Note, Answer)
 
 _encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Answer)
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Note, Answer)
 }
 
 
@@ -49,7 +50,7 @@ async def answer(
 
     first: float | None = None
     final: Answer | None = None
-    events: AsyncIterator[Token | Metric | Answer] | None = None
+    events: AsyncIterator[Token | Metric | Note | Answer] | None = None
     try:
         cards = [model.card for model in ctx.models.values()]
         if cards and (fault := misfit(query.image, cards)) is not None:
@@ -62,6 +63,8 @@ async def answer(
                 emit(_checked(msgspec.structs.replace(event, at=at), Token))
             elif isinstance(event, Metric):
                 emit(_checked(msgspec.structs.replace(event, party=event.party or ctx.name), Metric))
+            elif isinstance(event, Note):
+                emit(_checked(msgspec.structs.replace(event, at=online()), Note))
             elif isinstance(event, Answer):
                 final = _checked(event, Answer)
             else:

@@ -19,6 +19,7 @@ from . import frames
 from .emulation import SlowLink
 from .frames import ROUND, Frame, Header
 from .meter import Meter
+from .peers import GONE, lost
 from .reader import FrameReader
 from .vigil import Vigil
 
@@ -65,7 +66,7 @@ class BlockingChannel:
         self._over: OSError | ValueError | None = None  # why nothing comes after what is ready
         self._sent = self._received = 0
         self._owned = threading.Lock()
-        self._closed = False
+        self._closed = self._lost = False
         self._error: UnfedError | None = None
 
     def send(self, **fields: Any) -> None:
@@ -76,6 +77,11 @@ class BlockingChannel:
 
     def exchange(self, timeout: float | None = None, **fields: Any) -> dict[str, Any]:
         return self._turn(fields, receive=True, timeout=timeout)
+
+    def lose(self) -> None:
+        """The peer's process is gone: whoever uses the channel is told so."""
+        self._lost = True
+        self.close()
 
     def close(self) -> None:
         """End the connection; a thread that waits in it is woken with an error."""
@@ -199,14 +205,14 @@ class BlockingChannel:
 
     def _fail(self, error: OSError | ValueError) -> UnfedError:
         """The channel is of no more use; says why."""
-        if self._closed:
+        if self._lost:
+            self._error = lost(self.peer, GONE)
+        elif self._closed:
             self._error = UnfedError(f"the channel {self.purpose!r} was closed", kind="cancelled", party=self.peer)
         elif isinstance(error, ValueError):
             self._error = UnfedError(str(error), kind="protocol", party=self.peer)
         else:
-            reason = error.strerror or str(error) or type(error).__name__
-            hint = f"look at the log of {self.peer}"
-            self._error = UnfedError(reason, kind="party-lost", party=self.peer, hint=hint)
+            self._error = lost(self.peer, error.strerror or str(error) or type(error).__name__)
         if not self._closed:
             log.warning("channel %s with %s ended: %s", self.purpose, self.peer, self._error.failure.message)
         self._closed = True

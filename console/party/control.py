@@ -33,15 +33,36 @@ class Roster(msgspec.Struct, frozen=True, tag="roster"):
     """The peers this party has links with, and no others; sent again whenever one is replaced.
 
     Attributes:
+        linked: names of all those peers in the plan's order, with those that are not there now.
         known: certificates of parties that it knows without a link, by name.
     """
 
     peers: tuple[Peer, ...]
+    linked: tuple[str, ...]
     known: dict[str, str] = {}
 
 
 class Meet(msgspec.Struct, frozen=True, tag="meet"):
     """Everybody has pinned everybody: dial the peers that are yours to dial, then start the role."""
+
+
+class Gone(msgspec.Struct, frozen=True, tag="gone"):
+    """This peer's process has ended: wait for no connection with it until a roster names it again."""
+
+    party: str
+
+
+class Lost(msgspec.Struct, frozen=True, tag="lost"):
+    """To the client alone: a party whose loss queries survive is lost, until it is said to have returned."""
+
+    party: str
+    failure: Failure
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    """To the client alone: a fresh process has taken its place and is ready."""
+
+    party: str
 
 
 class Ask(msgspec.Struct, frozen=True, tag="ask"):
@@ -69,7 +90,7 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     pass
 
 
-Order = Begin | Roster | Meet | Ask | Cancel | Settle | Count | Stop
+Order = Begin | Roster | Meet | Gone | Lost | Returned | Ask | Cancel | Settle | Count | Stop
 
 # -- from a party
 

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from unfed.plugins import Emulation, UnfedError
 
@@ -21,7 +21,7 @@ from .frames import OPEN, Frame, Header
 from .greeter import Greeter
 from .identity import Identity
 from .meter import Meter
-from .peers import why
+from .peers import GONE, lost, why
 
 PATIENCE = 10.0
 """Seconds to wait for the other side to open its end."""
@@ -56,6 +56,7 @@ class Door:
         self._private = private_ids
         self._record = record
         self._roster: dict[str, Peer] = {}
+        self._gone: set[str] = set()
         self._changed = threading.Condition()
         self._arrived: dict[tuple[str, str], deque[tuple[str, ssl.SSLSocket]]] = {}
         self._channels: weakref.WeakSet[BlockingChannel] = weakref.WeakSet()
@@ -64,19 +65,32 @@ class Door:
         """Accept on a port of the system's choice; returns the port."""
         return self._greeter.listen(host)
 
-    def pin(self, roster: dict[str, Peer]) -> None:
-        """Make these the peers this party knows; channels with anybody else, replaced peers included, end."""
+    def pin(self, roster: dict[str, Peer], gone: Set[str] = frozenset()) -> None:
+        """Make these the peers this party knows; channels with anybody else, replaced peers included, end.
+
+        Args:
+            gone: peers that it is linked to and that are not there now.
+        """
         with self._changed:
-            before, self._roster = self._roster, roster
-            gone = {
-                name for name in before if name not in roster or roster[name].certificate != before[name].certificate
-            }
-            for key in [key for key in self._arrived if key[0] in gone]:
-                for _, sock in self._arrived.pop(key):
-                    sock.close()
-            channels = [channel for channel in self._channels if channel.peer in gone]
-        for channel in channels:
-            channel.close()
+            before, self._roster, self._gone = self._roster, roster, set(gone)
+            self._end_with(
+                {name for name in before if name not in roster or roster[name].certificate != before[name].certificate}
+            )
+
+    def gone(self, peer: str) -> None:
+        """Its process has ended: channels with it end, and whoever waits for one is told."""
+        with self._changed:
+            self._gone.add(peer)
+            self._end_with({peer})
+
+    def _end_with(self, peers: Set[str]) -> None:
+        for key in [key for key in self._arrived if key[0] in peers]:
+            for _, sock in self._arrived.pop(key):
+                sock.close()
+        for channel in self._channels:
+            if channel.peer in peers:
+                channel.lose()
+        self._changed.notify_all()
 
     def settle(self, query: str) -> None:
         """A query is over: what peers opened for it and nobody took is closed."""
@@ -89,6 +103,8 @@ class Door:
 
     def open(self, peer: str, purpose: str, query: str) -> BlockingChannel:
         """The channel with `peer` for `purpose`, dialled or awaited."""
+        if peer in self._gone:
+            raise lost(peer, GONE)
         known = self._roster.get(peer)
         if known is None:
             raise UnfedError(
@@ -128,6 +144,8 @@ class Door:
                     if _is_there(sock):
                         return sock
                     sock.close()
+                if peer in self._gone:
+                    raise lost(peer, GONE)
                 self._changed.wait(ahead)
         raise UnfedError(f"the channel {purpose!r} was not opened within {PATIENCE:g} s", kind="timeout", party=peer)
 

@@ -24,12 +24,15 @@ from .control import (
     Cancel,
     Count,
     Counted,
+    Gone,
     Happened,
     Hello,
+    Lost,
     Meet,
     Order,
     Pinned,
     Ready,
+    Returned,
     Roster,
     Settle,
     Settled,
@@ -115,13 +118,19 @@ class Host:
             roster = {peer.name: peer for peer in order.peers}
             if self._meeting is not None:
                 self._meeting.cancel()  # it may wait for a peer that is there no more
-            self._wire.pin(roster)
-            self._door.pin(roster)
-            self._ctx.peers = tuple(roster)
+            gone = set(order.linked) - roster.keys()
+            self._wire.pin(roster, gone)
+            self._door.pin(roster, gone)
+            self._ctx.peers = order.linked
             self._ctx.certificates = {name: peer.certificate for name, peer in roster.items()} | order.known
             self._link.send(Pinned())
         elif isinstance(order, Meet):
             self._spawn("", self._meet())
+        elif isinstance(order, Gone):
+            self._wire.gone(order.party)
+            self._door.gone(order.party)
+        elif isinstance(order, Lost | Returned):
+            self._tell_role(order)
         elif isinstance(order, Ask):
             self._spare.over(order.query.id)
             self._spawn(order.query.id, self._answer(order))
@@ -166,6 +175,18 @@ class Host:
             except ValueError as error:
                 connection.drop(str(error), broke_protocol=True)
         return self._ctx.phases.pop("").seconds if "" in self._ctx.phases else {}
+
+    def _tell_role(self, order: Lost | Returned) -> None:
+        """Have the client's role know; one that has not started yet is told of all who are lost once it has."""
+        if not isinstance(self._role, ClientRole):
+            return
+        try:
+            if isinstance(order, Lost):
+                self._role.lost(order.party, order.failure)
+            else:
+                self._role.returned(order.party)
+        except Exception as error:
+            self._link.send(Trouble("", self._explain(error, f"{type(order).__name__.lower()} failed")))
 
     async def _answer(self, order: Ask) -> None:
         query = order.query

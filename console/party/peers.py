@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from typing import Any
 
 from unfed.plugins import UnfedError
@@ -42,6 +42,7 @@ class Peers:
         self.arrived = arrived
         self._left = left
         self._roster: dict[str, Peer] = {}
+        self._gone: set[str] = set()
         self._connections: dict[str, Connection] = {}
         self._here: dict[str, asyncio.Event] = {}
         self._dialling: dict[str, asyncio.Lock] = {}
@@ -55,21 +56,39 @@ class Peers:
         self._keep(self._accept(listener), self._tasks)
         return int(listener.getsockname()[1])
 
-    def pin(self, roster: dict[str, Peer]) -> None:
-        """Make these the peers this party knows, and drop every connection with anybody else."""
-        self._roster = roster
+    def pin(self, roster: dict[str, Peer], gone: Set[str] = frozenset()) -> None:
+        """Make these the peers this party knows, and drop every connection with anybody else.
+
+        Args:
+            gone: peers that it is linked to and that are not there now.
+        """
+        self._roster, self._gone = roster, set(gone)
         self.identity.pin({name: peer.certificate for name, peer in roster.items()})
         for name, connection in list(self._connections.items()):
             if name not in roster or not _has(roster[name], connection):
                 connection.drop("its key was replaced")
 
+    def gone(self, peer: str) -> None:
+        """Its process has ended: whoever waits for it is told, until a roster names it again."""
+        self._gone.add(peer)
+        if (connection := self._connections.get(peer)) is not None:
+            connection.drop(GONE)  # its own children may hold the other end open
+        self._here.setdefault(peer, asyncio.Event()).set()
+
     async def meet(self) -> None:
-        """Dial the peers that are ours to dial and wait for the others.
+        """Dial the peers that are ours to dial and wait for the others, except for those that are gone meanwhile.
 
         Raises:
             UnfedError: a peer that could not be reached in time.
         """
-        await asyncio.gather(*(self.connection(name) for name in self._roster))
+        await asyncio.gather(*(self._meet(name) for name in self._roster))
+
+    async def _meet(self, peer: str) -> None:
+        try:
+            await self.connection(peer)
+        except UnfedError:
+            if peer not in self._gone:
+                raise
 
     def open(self, peer: str) -> Connection | None:
         """The connection with `peer`, if it is up."""
@@ -81,8 +100,7 @@ class Peers:
 
     async def connection(self, peer: str) -> Connection:
         """The connection with `peer`: as it is, dialled anew, or awaited, as the roster says."""
-        known = self._roster.get(peer)
-        if known is None:
+        if peer not in self._roster and peer not in self._gone:
             raise UnfedError(
                 f"there is no link to {peer!r}",
                 kind="role",
@@ -91,7 +109,9 @@ class Peers:
         try:
             async with asyncio.timeout(PATIENCE), self._dialling.setdefault(peer, asyncio.Lock()):
                 while (found := self.open(peer)) is None:
-                    if known.dial:
+                    if peer in self._gone:
+                        raise lost(peer, GONE)
+                    if (known := self._roster[peer]).dial:
                         await self._dial(known)
                     else:
                         here = self._here.setdefault(peer, asyncio.Event())
@@ -179,6 +199,9 @@ class Peers:
 
 def _has(peer: Peer, connection: Connection) -> bool:
     return ssl.PEM_cert_to_DER_cert(peer.certificate) == connection.certificate
+
+
+GONE = "its process is gone"
 
 
 def lost(peer: str, why: str) -> UnfedError:

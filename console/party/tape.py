@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unfed.plugins import Array, Entry, UnfedError
-from unfed.plugins.view import ViewWriter, now
+from unfed.plugins.view import ViewWriter, mend, now
 
 from . import frames
 from .frames import Frame
@@ -28,7 +28,8 @@ class Tape:
         self._private = private_ids
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            mend(descriptor)
         except OSError as error:
             raise _cannot_write(path, party, error) from None
         self._path, self._party = path, party

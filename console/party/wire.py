@@ -71,8 +71,11 @@ class Wire:
     async def listen(self, host: str, port: int) -> int:
         return await self.peers.listen(host, port)
 
-    def pin(self, roster: dict[str, Peer]) -> None:
-        self.peers.pin(roster)
+    def pin(self, roster: dict[str, Peer], gone: Set[str] = frozenset()) -> None:
+        self.peers.pin(roster, gone)
+
+    def gone(self, peer: str) -> None:
+        self.peers.gone(peer)
 
     async def meet(self) -> None:
         await self.peers.meet()

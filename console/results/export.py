@@ -66,6 +66,7 @@ COLUMNS: dict[str, tuple[type, str]] = {
     "audit": (str, "attacks on recorded views, as JSON"),
     "rewards": (str, "shares by scheme, as JSON"),
     "metrics": (str, "further figures of the backend, as JSON"),
+    "notes": (str, "what happened on the way, such as retries, as JSON"),
 }
 """Column → type and meaning. A value that is missing is empty in CSV and null in Parquet."""
 
@@ -157,6 +158,7 @@ def _result(result: Result) -> dict[str, Any]:
         "audit": _json(result.audit),
         "rewards": _json(result.rewards),
         "metrics": _json(result.metrics),
+        "notes": _json(result.notes),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from unfed.plugins import Claim, Failure, LinkCount
+from unfed.plugins import Claim, Failure, LinkCount, Note
 
 SCHEMA = "unfed.run/1"
 
@@ -141,6 +141,15 @@ class AuditEntry(Part):
     reason: str | None = None
 
 
+class NoteInfo(Part):
+    """Something that happened on the way to the answer, such as a retry; `at` is in seconds since the query began."""
+
+    kind: str
+    text: str
+    party: str | None = None
+    at: float = 0.0
+
+
 class Result(Part):
     """What one variant made of one prompt."""
 
@@ -161,6 +170,7 @@ class Result(Part):
     views: list[ViewInfo] = []
     rewards: list[RewardSplit] = []
     metrics: dict[str, float] = {}
+    notes: list[NoteInfo] = []
 
 
 class Record(Part):
@@ -180,6 +190,11 @@ class Record(Part):
     prompts: list[Prompt] = []
     parties: list[PartyInfo] = []
     results: list[Result] = []
+
+
+def noted(note: Note) -> NoteInfo:
+    """What a record keeps of the event."""
+    return NoteInfo(kind=note.kind, text=note.text, party=note.party or None, at=note.at)
 
 
 def to_json(record: Record, *, indent: int = 1) -> bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unfed.plugins import CLIENT, Event, Failed, Failure, Finished, Metric, Phase, Query, RewardScheme, Token
+from unfed.plugins import CLIENT, Event, Failed, Failure, Finished, Metric, Note, Phase, Query, RewardScheme, Token
 
 from ..fleet.settlement import Settlement
 from ..fleet.state import PartyState
-from ..results.record import AnswerInfo, AuditEntry, PartyInfo, Prompt, Result, Seconds, Traffic, ViewInfo
+from ..results.record import AnswerInfo, AuditEntry, PartyInfo, Prompt, Result, Seconds, Traffic, ViewInfo, noted
 from . import score
 from .variants import Variant
 
@@ -35,6 +35,8 @@ def heard(result: Result, query: Query, tokens: list[Token], event: Event) -> No
         phases[name] = phases.get(name, 0.0) + event.seconds
     elif isinstance(event, Metric):
         result.metrics[event.name] = event.value
+    elif isinstance(event, Note):
+        result.notes.append(noted(event))
     elif isinstance(event, Finished):
         _answered(result, event)
         if query.image is not None and result.answer is not None:

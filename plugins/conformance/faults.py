@@ -12,7 +12,7 @@ from .exchange import Exchange
 from .lab import Fleet
 from .midway import Fault, held_up, mid_answer, stopped, until
 from .outcome import Complaint, NotApplicable, complain
-from .rig import Rig, alive, pid_of, running, signalled
+from .rig import LONG, Rig, alive, pid_of, running, signalled
 
 CANCELLED_WITHIN = 2.0
 LOST_WITHIN = 5.0
@@ -21,6 +21,7 @@ GONE_WITHIN = 3.0
 QUIET_WITHIN = 8.0
 REPAIRED_WITHIN = 60.0
 """Seconds from the fault to the end of the query, of the last process, of messages about it, and to the next answer."""
+_DID = {signal.SIGKILL: "killed", signal.SIGSTOP: "stopped"}
 AT_ONCE = 3
 """Fleets with a hung node at the same time."""
 
@@ -65,36 +66,42 @@ async def cancellation(rig: Rig) -> str:
 
 
 async def crash(rig: Rig) -> str:
-    """A party that is killed in the middle of an answer is named at once, and nothing is left running."""
+    """A party that is killed in the middle of an answer is named at once, or survived; and nothing is left running."""
     return await _each_in_turn(rig, rig.plan.processes(), signal.SIGKILL, LOST_WITHIN)
 
 
 async def hang(rig: Rig) -> str:
-    """A node that is stopped in the middle of an answer is named within the deadline, and nothing is left running."""
+    """A node that is stopped in the middle of an answer is named in time, or survived; and nothing is left running."""
     return await _each_in_turn(rig, rig.nodes, signal.SIGSTOP, HUNG_WITHIN)
 
 
 async def _each_in_turn(rig: Rig, names: tuple[str, ...], number: signal.Signals, within: float) -> str:
     if not names:
         raise NotApplicable("there is no node")
-    told, problems = [], []
+    named, survived, problems = list[str](), list[str](), list[str]()
     fleets = asyncio.Semaphore(AT_ONCE if number == signal.SIGSTOP else 1)  # a hang is mostly waited for
 
     async def one(name: str) -> None:
         async with fleets:
             try:
-                told.append(f"{name} {await _one(rig, name, number, within):.1f} s")
+                if rig.plan.party(name).survivable:
+                    survived.append(f"{name} {await _survived(rig, name, number):.1f} s")
+                else:
+                    named.append(f"{name} {await _one(rig, name, number, within):.1f} s")
             except Complaint as complaint:
                 problems.append(str(complaint))
 
     await asyncio.gather(*map(one, names))
     complain(problems)
-    return f"named after: {', '.join(told)}; nothing left running"
+    told = [
+        f"{what}: {', '.join(names)}" for what, names in (("named after", named), ("survived in", survived)) if names
+    ]
+    return f"{'; '.join(told)}; nothing left running"
 
 
 async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> float:
     """Do that to one party; returns after how many seconds it was named."""
-    did = "killed" if number == signal.SIGKILL else "stopped"
+    did = _DID[number]
     processes: list[int] = []
     for hold_up in (False, True):
         async with rig.fresh() as fleet:
@@ -121,6 +128,23 @@ async def _one(rig: Rig, name: str, number: signal.Signals, within: float) -> fl
             made = await _next_knows(rig, fleet, name, did, within)
     await _all_gone(processes, f"after {name} was {did}")
     return made.seconds - fault.at
+
+
+async def _survived(rig: Rig, name: str, number: signal.Signals) -> float:
+    """Do that to a party whose loss queries are to survive; returns how long the answer took, which is the same."""
+    prompt = rig.prompt()
+    async with rig.fresh() as fleet:
+        calm = await rig.ask(fleet, rig.query(prompt, LONG))
+        if calm.failure is not None:
+            raise Complaint(f"an ordinary query fails: {calm.failure}")
+        processes, pid = running(fleet), pid_of(fleet, name)
+        made = await mid_answer(rig, fleet, Fault(lambda: signalled(pid, number)), prompt)
+        if made.failure is not None or made.answer != calm.answer:
+            became = "is answered otherwise" if made.failure is None else f"fails: {made.failure}"
+            raise Complaint(f"{name} was {_DID[number]}, which the plan calls survivable, and the query {became}")
+        await _comes_back(rig, fleet, name)
+    await _all_gone(processes, f"after {name} was {_DID[number]}")
+    return made.seconds
 
 
 def blame(name: str, did: str, failure: Failure, took: float, within: float) -> None:

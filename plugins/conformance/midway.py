@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..query import Event, Started, Token
+from .canary import Asked
 from .exchange import Exchange
 from .lab import Fleet
 from .rig import LONG, Rig, signalled
@@ -33,14 +34,14 @@ class Fault:
             self._do()
 
 
-async def mid_answer(rig: Rig, fleet: Fleet, fault: Fault) -> Exchange:
-    """Ask for a long answer, and let the fault happen at its first token."""
+async def mid_answer(rig: Rig, fleet: Fleet, fault: Fault, prompt: Asked | None = None) -> Exchange:
+    """Ask for a long answer (to a fresh prompt where none is given), and let the fault happen at its first token."""
 
     def watch(event: Event) -> None:
         if isinstance(event, Token):
             fault()
 
-    query = rig.query(rig.prompt(), LONG)
+    query = rig.query(prompt, LONG)
     fault.query, fault.began = query.id, time.monotonic()
     return await rig.ask(fleet, query, during=watch, settle=False)
 

@@ -31,9 +31,10 @@ from unfed.console.results.record import (
     Traffic,
     Utility,
     ViewInfo,
+    noted,
 )
 from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
-from unfed.plugins import Claim, Failed, Failure, Phase, Started, Token
+from unfed.plugins import Claim, Failed, Failure, Note, Phase, Started, Token
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,23 @@ def test_a_column_tells_its_story_from_notices_alone():
     board.end()
     assert board.columns["plain"].stage == "cancelled", "it was never asked"
     assert not any(column.live for column in board.columns.values())
+
+
+def test_notes_are_shown_while_the_answer_comes_and_with_the_result():
+    board = Board()
+    board.show([_column("split")])
+    board.begin("p1", "an elephant", race=False)
+    note = Note(kind="retry", text="asked \x1b[31manother replica", party="layers-1", at=0.5)
+    board.hear(Answering("split", "p1", note), 13.0)
+    split = board.columns["split"]
+    shown = [[("500 ms  retry", "dim"), ("  ", "plain"), ("layers-1: asked ␛[31manother replica", "plain")]]
+    assert [list(line) for line in facts.notes(split, 60)] == shown
+    assert any("on the way" in text for line in facts.below(split, 60) for text, _ in line)
+    result = Result(backend="split", variant="split", prompt_id="p1", notes=[noted(note), noted(note)])
+    board.hear(ResultReady(result), 14.0)
+    assert [list(line) for line in facts.notes(split, 60)] == shown * 2
+    board.begin("p2", "a mouse", race=False)
+    assert facts.notes(split, 60) == []
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():

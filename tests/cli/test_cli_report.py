@@ -15,8 +15,8 @@ from unfed.console.cli.report import report
 from unfed.console.cli.terminal import clean, cut, seconds, size, table, width
 from unfed.console.fleet.state import PartyState
 from unfed.console.results.record import AuditEntry, Fidelity, RewardSplit, Seconds
-from unfed.console.runner.notices import FleetFailed, FleetReady, PartyChanged, ResultReady
-from unfed.plugins import Claim, Failure
+from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, PartyChanged, ResultReady
+from unfed.plugins import Claim, Failure, Note
 
 
 def lines(text: str, beginning: str) -> list[str]:
@@ -182,6 +182,8 @@ def test_narrator_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
     say(FleetFailed("split", Failure(kind="fleet", message="the port is taken", hint="free\x1b it")))
     for health in ("starting", "ready", "ready", "hung", "ready", "lost"):
         say(PartyChanged(msgspec.structs.replace(state, health=health, note="signal 9" if health == "lost" else "")))
+    note = Note(kind="retry", text="asked another\x1b replica", party="layers-1")
+    say(Answering("split", "p1", note))
     say(ResultReady(result("plain")))
     say.end()
     said = capsys.readouterr()
@@ -192,6 +194,7 @@ def test_narrator_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         "split/layers-1: hung",
         "split/layers-1: ready",
         "split/layers-1: lost (signal 9)",
+        "split · p1 · retry: layers-1: asked another\\x1b replica",
         "[1/0] plain p1 0.30 s",
     ]
 

@@ -14,6 +14,8 @@ class LeakyOptions(Options):
     """What gets out, or goes wrong: a key of `leaky_roles.LEAKS` or `FAULTS`."""
     restart: Literal["never", "on-failure"] = "never"
     """What the plan says of nodes that die."""
+    survivable: bool = False
+    """Whether it says that queries survive their loss."""
     pooled: bool = True
     """Promise against both nodes together; otherwise against each alone."""
 
@@ -30,7 +32,16 @@ class Leaky(Backend):
         return Plan(
             parties=(
                 Party("client", "leaky_roles:Client", {"model": ("config", "embedding")}, settings),
-                *(Party(node, "leaky_roles:Node", settings=settings, restart=options.restart) for node in NODES),
+                *(
+                    Party(
+                        node,
+                        "leaky_roles:Node",
+                        settings=settings,
+                        restart=options.restart,
+                        survivable=options.survivable,
+                    )
+                    for node in NODES
+                ),
             ),
             links=chain("one", "client", "two"),
             guarantee=tuple(

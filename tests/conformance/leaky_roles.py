@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from unfed.plugins import Answer, ClientRole, Metric, Query, Role, Token, UnfedError, serve
+from unfed.plugins import Answer, ClientRole, Failure, Metric, Query, Role, Token, UnfedError, serve
 
 Parts = list[tuple[str, Any]]
 """What is sent to whom, in order."""
@@ -147,6 +147,10 @@ class Client(ClientRole):
         if self._leak == "untrue":
             answer = answer[::-1]
         yield Answer(text="".join(texts), token_ids=tuple(answer), stopped="length")
+
+    def lost(self, party: str, failure: Failure) -> None:
+        if self._leak == "tender":
+            raise UnfedError("it cannot do without", kind="role", party=party)
 
     @serve
     async def ping(self, sender: str) -> None:

@@ -94,6 +94,23 @@ def test_a_fleet_that_restarts_its_nodes_answers_again(check: str, workshop: Wor
     assert outcome.status == "pass", outcome.detail
 
 
+@pytest.mark.parametrize("check", ["crash", "hang"])
+def test_parties_that_are_done_without(check: str, workshop: Workshop, demo_card: ModelCard) -> None:
+    outcome = workshop.examine(Leaky, check, {"model": demo_card}, restart="on-failure", survivable=True)
+    assert outcome.status == "pass", outcome.detail
+    survived = outcome.detail.partition("survived in: ")[2]
+    assert "one " in survived and "two " in survived and "client" not in survived
+
+
+@pytest.mark.parametrize(("leak", "said"), [("tender", "the query fails: one: it"), ("whim", "is answered otherwise")])
+def test_parties_that_are_not_done_without_as_the_plan_says(
+    leak: str, said: str, workshop: Workshop, demo_card: ModelCard
+) -> None:
+    outcome = workshop.examine(Leaky, "crash", {"model": demo_card}, restart="on-failure", survivable=True, leak=leak)
+    assert outcome.status == "fail" and said in outcome.detail, outcome.detail
+    assert "which the plan calls survivable" in outcome.detail
+
+
 class OpenHouse(ConsoleLab):
     """A console that links everybody to everybody, whatever the plan says."""
 

@@ -125,7 +125,7 @@ async def test_what_a_cancelled_query_adopts_at_last_is_forgotten_too(fleet_of: 
         assert await fleet.rested()
         task = await began(fleet, wish("acts:linger_at", "a", peer="client", token=True))
         await asyncio.sleep(0.1)
-        query = next(iter(fleet._asked))
+        query = next(iter(fleet._questions.asked))
         fleet.cancel(query)
         outcome = await task
         assert outcome.failure is not None and outcome.failure.kind == "cancelled"

@@ -289,7 +289,7 @@ async def test_a_timeout_ends_the_query_and_nothing_else(fleet: Fleet) -> None:
 async def test_a_cancelled_query_ends_promptly(fleet: Fleet) -> None:
     task = await began(fleet, wish("acts:linger", token=True))
     began_at = time.monotonic()
-    fleet.cancel(next(iter(fleet._asked)))
+    fleet.cancel(next(iter(fleet._questions.asked)))
     outcome = await asyncio.wait_for(task, 2)
     assert outcome.failure is not None and outcome.failure.kind == "cancelled"
     assert time.monotonic() - began_at < 0.5
@@ -299,11 +299,11 @@ async def test_a_cancelled_query_ends_promptly(fleet: Fleet) -> None:
 async def test_asking_may_be_abandoned(fleet: Fleet) -> None:
     """Whoever iterates goes away: the client is told."""
     task = await began(fleet, wish("acts:linger", token=True))
-    query = next(iter(fleet._asked))
+    query = next(iter(fleet._questions.asked))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert fleet._asked == {}
+    assert fleet._questions.asked == {}
     for _ in range(100):
         if await act(fleet, "acts:kept", key="cancelled") == [["", query]]:
             break

@@ -154,8 +154,8 @@ async def test_a_question_may_be_cancelled_or_too_late_while_it_waits(launcher: 
         outcome = await ask(fleet, wish("acts:nothing", "a"), timeout=0.3)
         assert outcome.failure is not None and outcome.failure.kind == "timeout"
         task = asyncio.create_task(ask(fleet, wish("acts:nothing", "a")))
-        await until(lambda: fleet._asked)
-        fleet.cancel(next(iter(fleet._asked)))
+        await until(lambda: fleet._questions.asked)
+        fleet.cancel(next(iter(fleet._questions.asked)))
         outcome = await asyncio.wait_for(task, 1)
         assert outcome.failure is not None and outcome.failure.kind == "cancelled"
         assert (await ask(fleet, wish("acts:nothing", "a"))).failure is None
@@ -179,7 +179,7 @@ async def test_peers_refuse_the_old_key(launcher: LocalLauncher, tmp_path: Path)
         old.process.wait = lambda: asyncio.sleep(0, 0)  # type: ignore[assignment,method-assign]
         os.kill(old.process.pid, signal.SIGSTOP)
         await fleet.restart("b")
-        assert "refused b: its key was replaced" in log_of(fleet, "a")
+        assert "refused b: its process is gone" in log_of(fleet, "a")
         os.kill(old.process.pid, signal.SIGCONT)
         assert await act(fleet, "acts:calls", "a", peer="b", count=2) == [0, 1]
         assert pid_of(fleet, "b") != old.process.pid

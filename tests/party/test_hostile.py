@@ -324,7 +324,7 @@ async def test_a_replaced_key_is_refused(launcher: LocalLauncher, tmp_path: Path
     async with running(launcher, plan("a"), tmp_path) as fleet:
         # The client's process, and with it its real key, stays; its place in the roster of a goes to somebody else.
         hello = msgspec.structs.replace(_hello(fleet, "client"), certificate=Identity("client").certificate)
-        fleet._members["a"].tell(Roster((peer_of("client", hello, dial=False),)))
+        fleet._members["a"].tell(Roster((peer_of("client", hello, dial=False),), ("client",)))
         await until(lambda: "its key was replaced" in log_of(fleet, "a"))
         outcome = await ask(fleet, wish("acts:calls", peer="a", count=1))
         assert outcome.failure is not None and (outcome.failure.kind, outcome.failure.party) == ("party-lost", "a")

@@ -99,7 +99,7 @@ async def test_two_nodes_by_hand(tmp_path: Path) -> None:
         for name, other in (("client", "a"), ("a", "client")):
             hello = hellos[other]
             peer = Peer(other, hello.host, hello.port, hello.channel_port, hello.certificate, dial=name == "client")
-            members[name].tell(Roster((peer,)))
+            members[name].tell(Roster((peer,), (other,)))
             await members[name].hear(Pinned)
         for member in members.values():
             member.tell(Meet())

@@ -153,3 +153,15 @@ async def test_a_tape_keeps_copies(tmp_path: Path) -> None:
     held, message = View("x", tmp_path / "x.view")
     assert held.arrays["w"].numpy().tolist() == [1.0] * 4
     assert _header(message.frame).name == "m"
+
+
+async def test_whoever_takes_the_place_of_one_that_was_killed_goes_on_in_its_view(tmp_path: Path) -> None:
+    path = tmp_path / "a.view"
+    Tape(path, "a").held("first", "q", {"number": 1})
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-3])  # killed in the middle of the second
+    Tape(path, "a").held("third", "q", {"number": 3})
+    assert [entry.name for entry in View("a", path)] == ["first", "third"]
+    path.write_bytes(path.read_bytes() + b"\x01\x00")  # and in the middle of a length
+    Tape(path, "a").held("fourth", "q", {})
+    assert [entry.name for entry in View("a", path)] == ["first", "third", "fourth"]

@@ -82,7 +82,7 @@ async def test_there_is_no_way_to_a_party_without_a_link(fleet: Fleet) -> None:
 
 async def test_a_cancelled_query_is_cancelled_everywhere(fleet: Fleet) -> None:
     task = await began(fleet, wish("acts:linger_at", "a", peer="b", token=True))
-    query = next(iter(fleet._asked))
+    query = next(iter(fleet._questions.asked))
     await until_kept(fleet, "b", "lingering", 1)
     fleet.cancel(query)
     outcome = await asyncio.wait_for(task, 2)

@@ -38,6 +38,7 @@ PARTIES = plan().parties
         ({"parties": (PARTIES[0], Party("node", "m.Node"))}, "package.module:Class"),
         ({"parties": (PARTIES[0], Party("node", "m:Node", replicas=0))}, "cannot have 0 replicas"),
         ({"parties": (Party(CLIENT, "m:C", replicas=2), PARTIES[1])}, "cannot have 2 replicas"),
+        ({"parties": (Party(CLIENT, "m:C", survivable=True), PARTIES[1])}, "no query survives the loss of the client"),
         ({"links": (Link(CLIENT, "nod"),)}, "names 'nod'"),
         ({"parties": (PARTIES[0], Party("node", "m:Node", knows=("nod",)))}, "node knows 'nod'"),
         ({"parties": (PARTIES[0], Party("node", "m:Node", knows=(CLIENT,)))}, "node knows the client"),

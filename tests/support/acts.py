@@ -93,6 +93,58 @@ async def linger(role: Any, seconds: float = 60.0) -> None:
         raise
 
 
+async def go_on(role: Any, key: str, path: list[str], peer: str) -> dict[str, Any]:
+    """Have calls made along `path` to `peer`, one after another, until somebody releases `key` here; how they went."""
+    here = role.events.setdefault(key, asyncio.Event())
+    answered, slowest, failed = 0, 0.0, list[Any]()
+    while not here.is_set():
+        began = time.monotonic()
+        try:
+            await role.ctx.call(path[0], "act", what="acts:calls", args={"peer": peer, "count": 2}, path=path[1:])
+            answered += 1
+        except UnfedError as error:
+            failed.append([error.failure.kind, error.failure.party])
+            await asyncio.sleep(0.01)
+        slowest = max(slowest, time.monotonic() - began)
+    return {"answered": answered, "slowest": slowest, "failed": failed}
+
+
+async def linked_since(role: Any) -> dict[str, float]:
+    """When each open connection was begun."""
+    return {each.peer: each._since for each in role.ctx._wire.peers.all() if each.open}
+
+
+async def losses(role: Any) -> list[list[Any]]:
+    """What the client was told of parties that are lost and that returned."""
+    return list(role.losses)
+
+
+async def fails_to_reach(role: Any, peer: str, way: str) -> dict[str, Any]:
+    """How a call, message or channel to `peer` fails, and after how long."""
+    began = time.monotonic()
+    try:
+        if way == "channel":
+            (await asyncio.to_thread(role.ctx.channel, peer)).recv()
+        elif way == "send":
+            await role.ctx.send(peer, "note", key="k", value=1)
+        else:
+            await role.ctx.call(peer, "echo", value=1)
+    except UnfedError as error:
+        return {"kind": error.failure.kind, "party": error.failure.party, "seconds": time.monotonic() - began}
+    return {}
+
+
+async def blame(role: Any, kind: str, party: str) -> None:
+    """Fail as one whose peer is at fault."""
+    raise UnfedError("it is not my fault", kind=kind, party=party)  # type: ignore[arg-type]
+
+
+async def send_and_wait(role: Any, peer: str, what: str, args: dict[str, Any], key: str) -> str:
+    """Have `what` done by a message to `peer`, and wait until `key` is released here."""
+    await role.ctx.send(peer, "act", what=what, args=args, path=[])
+    return await wait_for(role, key)
+
+
 async def wait_for(role: Any, key: str) -> str:
     """Until somebody says `release` with the same key here."""
     await role.events.setdefault(key, asyncio.Event()).wait()

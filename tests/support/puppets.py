@@ -10,7 +10,22 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from unfed.plugins import Answer, Claim, ClientRole, Link, Party, Plan, Query, Role, Token, chain, serve
+from unfed.plugins import (
+    Answer,
+    Claim,
+    ClientRole,
+    Failure,
+    Link,
+    Note,
+    Party,
+    Plan,
+    Query,
+    Role,
+    Token,
+    UnfedError,
+    chain,
+    serve,
+)
 
 
 async def perform(role: Role, what: str, args: dict[str, Any]) -> Any:
@@ -60,8 +75,28 @@ class Puppet(Role):
 class PuppetClient(Puppet, ClientRole):
     """The client: a prompt is JSON that says what to do, and where along which path; the answer is what came of it."""
 
-    async def answer(self, query: Query) -> AsyncIterator[Token | Answer]:
+    losses: list[list[Any]]
+
+    async def start(self) -> None:
+        self.losses = []
+        await super().start()
+
+    def lost(self, party: str, failure: Failure) -> None:
+        if self.ctx.settings.get("cannot lose"):
+            raise ValueError(party)
+        self.losses.append(["lost", party, failure.kind, time.monotonic()])
+
+    def returned(self, party: str) -> None:
+        try:
+            certificate = self.ctx.certificate(party)
+        except UnfedError:
+            certificate = ""
+        self.losses.append(["returned", party, certificate, time.monotonic()])
+
+    async def answer(self, query: Query) -> AsyncIterator[Token | Note | Answer]:
         wish = json.loads(query.prompt)
+        for note in wish["args"].pop("notes", []):
+            yield Note(**note)
         path = wish.get("path", [])
         if wish.get("token"):
             yield Token(id=1, text="began")

@@ -9,6 +9,7 @@ from unfed.console.results.record import (
     AuditEntry,
     Fidelity,
     ModelInfo,
+    NoteInfo,
     PartyInfo,
     Prompt,
     Record,
@@ -79,7 +80,12 @@ def record(run_id: str = "20260101-000000-aaaaaa", **changed: Any) -> Record:
         ],
         "results": [
             result("plain", "p1"),
-            result("split", "p1", audit=[AuditEntry(party="layers-0", reason="no attack available")]),
+            result(
+                "split",
+                "p1",
+                audit=[AuditEntry(party="layers-0", reason="no attack available")],
+                notes=[NoteInfo(kind="retry", text="asked another replica", party="layers-0", at=0.2)],
+            ),
             result("plain", "p2", utility=Utility()),
             failed("split", "p2"),
         ],

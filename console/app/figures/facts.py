@@ -132,6 +132,16 @@ def phases(column: Column, width: int) -> list[Line]:
     return table(["phase", "time"], rows, width, grow=0) if rows else []
 
 
+def notes(column: Column, width: int) -> list[Line]:
+    """What happened on the way to the answer, such as retries: when, to whom, and in words that wrap."""
+    out: list[Line] = []
+    for note in column.notes:
+        head = f"{numbers.seconds(note.at)}  {clean_line(note.kind)}"
+        text = f"{note.party}: {note.text}" if note.party and note.party not in note.text else note.text
+        out += hanging((head, "dim"), clean_line(text), "plain", width, len(head) + 2)
+    return out
+
+
 def audit(column: Column, width: int) -> list[Line]:
     """What was recorded at each party, and what an attack on it gave; a missing attack is said, not left out."""
     result = column.result
@@ -161,6 +171,8 @@ def below(column: Column, width: int) -> list[Line]:
         out += [(), section("on the wire (without TLS)", width), *rows]
     if rows := audit(column, width):
         out += [(), section("recorded and attacked", width), *rows]
+    if rows := notes(column, width):
+        out += [(), section("on the way", width), *rows]
     if rows := phases(column, width):
         out += [(), section("phases", width), *rows]
     return out
