@@ -16,9 +16,9 @@ from ..common.text import Text
 from .backend import NODES
 from .engine.embedding import keys
 from .engine.ring import decode
-from .parts import parts
 from .pool import Pool, Session
-from .scales import Format
+from .transformer.parts import parts
+from .transformer.scales import Format
 
 
 class Client(ClientRole):

@@ -10,12 +10,12 @@ import torch
 
 from unfed.plugins import ModelCard
 
-from ..common import folded
-from ..common.folded import Folded, fold
-from .engine.embedding import Keys
-from .engine.ring import encode
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common import folded
+from ...common.folded import Folded, fold
+from ..engine.embedding import Keys
+from ..engine.ring import encode
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from ..common import folded
-from ..common.folded import Folded, Turn
-from .engine.embedding import Keys, look_up
-from .engine.ring import encode
-from .engine.rows import HALF, Rows
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common import folded
+from ...common.folded import Folded, Turn
+from ..engine.embedding import Keys, look_up
+from ..engine.ring import encode
+from ..engine.rows import HALF, Rows
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 from .weights import Layer, Linear, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 

@@ -12,11 +12,11 @@ import math
 
 import torch
 
+from ..engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
+from ..engine.session import Run
+from ..engine.tournament import largest
+from ..engine.wire import Wire, join
 from .approximations import approximate
-from .engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
-from .engine.session import Run
-from .engine.tournament import largest
-from .engine.wire import Wire, join
 from .scales import Format
 from .weights import Layer, Weights
 

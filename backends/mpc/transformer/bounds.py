@@ -14,7 +14,7 @@ import torch
 
 from unfed.plugins import UnfedError
 
-from ..common.folded import Folded, Layer, Linear
+from ...common.folded import Folded, Layer, Linear
 from .scales import CUT, Format, Ranges, Scales
 from .weights import balanced
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 
-from ..common.folded import Folded, Turn
-from .engine.embedding import Keys, one_hot
-from .engine.gates import Through, Truncate
-from .engine.ring import encode
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common.folded import Folded, Turn
+from ..engine.embedding import Keys, one_hot
+from ..engine.gates import Through, Truncate
+from ..engine.ring import encode
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 from .weights import Layer, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 
