@@ -17,6 +17,7 @@ from ..common.shard import shard
 from ..common.text import Text
 from ..mpc.engine.embedding import keys
 from .hop import public_keys
+from .mpc_layers.session import LayersSession
 from .onion import Hop
 from .session import Session
 
@@ -25,6 +26,7 @@ class Client(ClientRole):
     """Settings:
     paths: names of the hops of the three circuits, to each entry and to the last of the layers, guard first.
     tail: the first of the layers that the client runs itself, or None.
+    mpc_layers: how many layers the entries run.
     """
 
     async def start(self) -> None:
@@ -49,16 +51,22 @@ class Client(ClientRole):
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
         sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
-        stream, start = self._text.stream(), len(prompt)
+        stream, start = self._text.stream(), 0
         cache = None if self._tail is None else self._tail.new_cache()
         async with self._session() as session:
             with self.ctx.phase("prefill"):
                 await session.open()
-                await session.ask(prompt, 0)
-                logits = self._logits(await session.result(), cache)
-            with self.ctx.phase("decode"):
-                while True:
-                    token = sampler.take(logits)
+            for size in session.parts(len(prompt)):
+                await session.prepare(size)
+                with self.ctx.phase("prefill"):
+                    await session.ask(prompt[start : start + size], start)
+                    logits = self._logits(await session.result(), cache)
+                start += size
+            while True:
+                token = sampler.take(logits)
+                if sampler.stopped is None:
+                    await session.prepare(1)
+                with self.ctx.phase("decode"):
                     if sampler.stopped is None:  # the nodes go on while the token is shown
                         await session.ask([token], start)
                         start += 1
@@ -72,7 +80,8 @@ class Client(ClientRole):
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
-        session = Session(self.ctx, self._paths)
+        layers: int = self.ctx.settings["mpc_layers"]
+        session = LayersSession(self.ctx, self._paths, layers) if layers else Session(self.ctx, self._paths)
         self._sessions |= dict.fromkeys(session.names, session)
         try:
             yield session

@@ -5,3 +5,4 @@ from __future__ import annotations
 GUARD = "guard"
 ENTRIES = ("entry-0", "entry-1")
 FIRST = "layers-0"
+DEALER = "dealer"

@@ -29,7 +29,8 @@ def fixed(model: Folded, scales: Scales) -> Weights:
         Layer(PublicPaired(_turned(each, model.turn, scales)), *map(packed, matrices(each, scales)))
         for each in model.layers
     )
-    return assemble(model, embedding, layers, packed(encoded(model.head, scales.head, scales.normed)))
+    head = None if model.head is None else packed(encoded(model.head, scales.head, scales.normed))
+    return assemble(model, embedding, layers, head)
 
 
 class Packed(NamedTuple):
