@@ -24,7 +24,7 @@ class ToNode(ToEntry, frozen=True, array_like=True):
     material: bytes
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A step to be prepared: of `tokens` rows after `start` others."""
 
     start: int
