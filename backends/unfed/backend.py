@@ -29,8 +29,8 @@ class UnfedOptions(AnyOptions):
     """Last layers that the client runs itself: without any, the last node could work out what is likely to come, for
     the output matrix is public."""
     mpc_layers: int = Field(default=0, ge=0)
-    """First layers that the entries run under two-party computation, with a dealer as a further party, before the
-    others get activations: those then say less of the prompt, and each layer costs rounds and bytes as in `mpc`."""
+    """First layers that the entries run under two-party computation, with a dealer as a further party, before anybody
+    gets activations; each costs rounds and bytes as in `mpc`."""
     wire_dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Type that hidden states travel in between layers: fp16 and bf16 halve that traffic, fp32 gives exactly plain's
     answers."""
