@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_asyncio
+import torch
 from random_models import save_gpt2, save_llama
 from real_fleets import Outcome, ask, began, log_of, pid_of, running, with_roles
 from reference import Reference
@@ -199,9 +201,26 @@ async def test_rows_of_the_embedding_lie_open_at_layers_0_unless_layers_ran_befo
     states = [array.reshape(-1, table.shape[1]) for array in arrays if array.dtype == np.float32]
     rows = np.concatenate(states)
     found = {int(np.abs(table - row).max(1).argmin()) for row in rows if np.abs(table - row).max(1).min() < 1e-3}
-    prompt = set(Reference(DEMO)._ids(PROMPTS[0])[0].tolist())
+    prompt = set(Reference(DEMO).ids(PROMPTS[0])[0].tolist())
     assert found == (set() if layers else prompt)
     assert len(rows) >= len(prompt), "it holds what the layers are given, and the result"
+
+
+async def test_the_deeper_the_reveal_the_fewer_tokens_the_nearest_row_tells() -> None:
+    """Of the demo's prompts, from what the model's first layers leave: which is what layers-0 is given, to 0.01."""
+    reference = Reference(DEMO)
+    rows = torch.nn.functional.normalize(reference.model.get_input_embeddings().weight, dim=-1)
+    told, tokens = [0] * 4, 0
+    for line in (DEMO.parent / "prompts.jsonl").read_text().splitlines():
+        ids = reference.ids(json.loads(line)["prompt"])
+        with torch.inference_mode():
+            states = reference.model(ids, output_hidden_states=True).hidden_states
+        for layers in range(4):
+            nearest = (torch.nn.functional.normalize(states[layers][0], dim=-1) @ rows.T).argmax(-1)
+            told[layers] += int((nearest == ids[0]).sum())
+        tokens += ids.shape[1]
+    shares = [each / tokens for each in told]
+    assert shares[0] == 1.0 and 0.55 < shares[1] < 0.7 and 0.3 < shares[2] < 0.45 and 0.15 < shares[3] < 0.3
 
 
 # -- numbers that leave their range

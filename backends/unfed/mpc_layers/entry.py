@@ -97,8 +97,8 @@ class LayersEntry(Hop):
     async def _prepare(self, passage: Passage, session: _Session, data: bytes) -> None:
         """Fetch and expand the next step's randomness."""
         asked, running = read_step(data), session.running
-        if asked.start != running.ahead:
-            raise Unsealed("a cell that prepares a step out of turn")
+        if asked.start != running.ahead or asked.start + asked.tokens > self.ctx.settings["context"]:
+            raise Unsealed("a cell that prepares a step out of turn, or more rows than there may be")
         running.prepared, running.ahead = running.prepared + 1, asked.start + asked.tokens
         told = {"session": session.told.material, "step": running.done, "start": asked.start, "tokens": asked.tokens}
         material = Material.travelled(await self.ctx.call(DEALER, "material", **told), DEALER)
@@ -125,6 +125,8 @@ class LayersEntry(Hop):
         running = session.running
         if running.channel is None:
             running.channel = self.ctx.channel(self._peer, f"layers {session.told.peer.hex()}")
+            if session.over:  # while it was waited for
+                running.close()
         given = self._transformer.weights.embedding.given(self._party, keys)
         return running.run(self._transformer, self._peer, given)
 
