@@ -59,6 +59,7 @@ class Folded(NamedTuple):
     epsilon: added to mean squares.
     table: embedding [vocab, hidden]; `positions` [context, hidden] are added to it, or None.
     turn: rotary positions, or None.
+    head: with the last normaliser's gain; None where only the first layers are folded.
     """
 
     hidden: int
@@ -71,12 +72,14 @@ class Folded(NamedTuple):
     positions: torch.Tensor | None
     turn: Turn | None
     layers: tuple[Layer, ...]
-    head: Linear
+    head: Linear | None
 
 
-def fold(model: Model) -> Folded:
+def fold(model: Model, layers: int | None = None) -> Folded:
     """The weights of a model of a family that can be taken apart, in float64.
 
+    Args:
+        layers: so many of the first ones alone, without a head; all there is by default.
     Raises:
         UnfedError: another family, a variant of one whose forward pass is another, or weights that do not fit.
     """
@@ -87,7 +90,7 @@ def fold(model: Model) -> Folded:
     rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if (kind := rotary.get("rope_type") or rotary.get("type") or "default") in LENGTHS:
         raise UnfedError(f"{model.card.name} has rotary positions of the kind {kind!r}, which is not supported")
-    return _gpt2(model) if model.card.family == "gpt2" else _llama(model)
+    return (_gpt2 if model.card.family == "gpt2" else _llama)(model, layers)
 
 
 class _Reader:
@@ -106,12 +109,12 @@ class _Reader:
         return self(name) if any(each in self._card.tensors for each in prefixed) else None
 
 
-def _llama(model: Model) -> Folded:
+def _llama(model: Model, first: int | None) -> Folded:
     card, read, config = model.card, _Reader(model), model.card.config
     heads = int(config["num_attention_heads"])
     width = int(config.get("head_dim") or card.hidden // heads)
     layers = []
-    for number in range(card.layers):
+    for number in range(card.layers if first is None else first):
         name = f"layers.{number}."
 
         def linear(part: str, gain: torch.Tensor | None = None, factor: float = 1.0, name: str = name) -> Linear:
@@ -130,8 +133,10 @@ def _llama(model: Model) -> Folded:
                 linear("mlp.down_proj"),
             )
         )
-    table = read("embed_tokens.weight")
-    head = table if card.tied else read("lm_head.weight", "embed_tokens.weight")
+    table, head = read("embed_tokens.weight"), None
+    if first is None:
+        matrix = table if card.tied else read("lm_head.weight", "embed_tokens.weight")
+        head = Linear(matrix.T * read("norm.weight")[:, None])
     return Folded(
         card.hidden,
         heads,
@@ -143,7 +148,7 @@ def _llama(model: Model) -> Folded:
         None,
         rotations(card),
         tuple(layers),
-        Linear(head.T * read("norm.weight")[:, None]),
+        head,
     )
 
 
@@ -162,12 +167,12 @@ def rotations(card: ModelCard) -> Turn:
     return turn
 
 
-def _gpt2(model: Model) -> Folded:
+def _gpt2(model: Model, first: int | None) -> Folded:
     card, read, config = model.card, _Reader(model), model.card.config
     heads = int(config["n_head"])
     width = card.hidden // heads
     layers = []
-    for number in range(card.layers):
+    for number in range(card.layers if first is None else first):
         name = f"h.{number}."
 
         def reading(part: str, norm: str, name: str = name) -> Linear:
@@ -198,8 +203,10 @@ def _gpt2(model: Model) -> Folded:
                 writing("mlp.c_proj"),
             )
         )
-    table = read("wte.weight")
-    head = table if card.tied else read("lm_head.weight", "wte.weight")
+    table, head = read("wte.weight"), None
+    if first is None:
+        matrix = table if card.tied else read("lm_head.weight", "wte.weight")
+        head = Linear(matrix.T * read("ln_f.weight")[:, None], matrix @ read("ln_f.bias"))
     return Folded(
         card.hidden,
         heads,
@@ -211,7 +218,7 @@ def _gpt2(model: Model) -> Folded:
         _centred(read("wpe.weight")),
         None,
         tuple(layers),
-        Linear(head.T * read("ln_f.weight")[:, None], head @ read("ln_f.bias")),
+        head,
     )
 
 

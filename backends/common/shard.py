@@ -38,6 +38,11 @@ class Shard:
     scaling) is as in the whole; then the list is cut and renumbered, so that a cache counts from this shard's first
     layer.
     Neither the embedding nor the final norm is part of it: see `ends`.
+
+    Attributes:
+        base: the family's model, so cut.
+        tensors: names of what was read.
+        layers: how many.
     """
 
     def __init__(self, model: Model, first: int, last: int) -> None:
@@ -72,7 +77,7 @@ class Shard:
         fill(base, model, names)
         self.tensors = tuple(names.values())
         self.layers = len(kept)
-        self._base: Any = base
+        self.base: Any = base
         self._layers: tuple[Any, ...] = tuple(kept)
         self._rotary: Any = getattr(base, "rotary_emb", None)
         # Where frequencies depend on how long the text has become, each position has its own.
@@ -82,14 +87,14 @@ class Shard:
 
     def new_cache(self) -> DynamicCache:
         """An empty KV cache for one query."""
-        return DynamicCache(config=self._base.config)
+        return DynamicCache(config=self.base.config)
 
     @torch.inference_mode()
     def __call__(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
         """Run [1, t, hidden] float32, t tokens that follow those in `cache`, which grows by them."""
         if hidden.shape[1] == 1 and not self._windows:
             return self._step(hidden, cache)
-        output: torch.Tensor = self._base(inputs_embeds=hidden, past_key_values=cache, use_cache=True).last_hidden_state
+        output: torch.Tensor = self.base(inputs_embeds=hidden, past_key_values=cache, use_cache=True).last_hidden_state
         return output
 
     def _step(self, hidden: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
@@ -118,7 +123,7 @@ class Shard:
         """Run once, so that the first query does not pay for what the libraries set up on first use."""
         cache = self.new_cache()
         for tokens in (2, 1):
-            self(torch.zeros(1, tokens, self._base.config.hidden_size), cache)
+            self(torch.zeros(1, tokens, self.base.config.hidden_size), cache)
 
 
 def shard(model: Model, first: int, last: int) -> Shard:

@@ -16,9 +16,10 @@ from ..common.text import Text
 from .backend import NODES
 from .engine.embedding import keys
 from .engine.ring import decode
-from .parts import parts
 from .pool import Pool, Session
-from .scales import Format
+from .transformer.parts import parts
+from .transformer.program import out_of_range
+from .transformer.scales import Format
 
 
 class Client(ClientRole):
@@ -80,9 +81,5 @@ class Client(ClientRole):
                 raise UnfedError(f"{node} sent what are no logits", kind="protocol", party=node)
         first, second = replies
         if int(first["guard"] + second["guard"]):
-            raise UnfedError(
-                "the model's numbers left the range that was calibrated, so that this answer would be wrong",
-                kind="role",
-                hint="set mpc.softmax=maximum, use another prompt, or backend plain or split",
-            )
+            raise out_of_range("set mpc.softmax=maximum, use another prompt, or backend plain or split")
         return decode(first["logits"] + second["logits"], self._scales.logit).float()

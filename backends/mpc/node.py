@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Any, TypeGuard
 
 import torch
 
-from unfed.plugins import Channel, Role, UnfedError, serve
+from unfed.plugins import Role, UnfedError, serve
 
 from ..common.folded import fold
 from ..common.whole import Whole
 from .backend import DEALER, NODES
-from .bounds import fit
-from .calibrate import calibrate
-from .engine.blank import blank
 from .engine.embedding import Keys, fits
-from .engine.material import Draw
-from .engine.ring import SEED
-from .engine.session import Computing, Exchange, Preparing
-from .public import fixed
-from .scales import Format
-from .transformer import Cache, Transformer
-from .warm import warm
-from .weights import Weights
-
-Part = tuple[bytes, memoryview, memoryview]
+from .transformer.bounds import fit
+from .transformer.calibrate import calibrate
+from .transformer.program import Transformer
+from .transformer.public import fixed
+from .transformer.running import Material, RunSession
+from .transformer.scales import Format
+from .transformer.warm import warm
+from .transformer.weights import Weights
 
 
 class Node(Role):
@@ -38,7 +31,7 @@ class Node(Role):
         self._format, weights = await self._weights()
         self._transformer = Transformer(weights, self._format)
         warm(self._transformer, self._party)
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, RunSession] = {}
 
     async def _weights(self) -> tuple[Format, Weights]:
         card, settings = self.ctx.model.card, self.ctx.settings
@@ -65,13 +58,13 @@ class Node(Role):
         """Fetch and expand the randomness of a session's next step, of so many rows after `start` others."""
         self._client_only(sender)
         if session == self.ctx.query:
-            self._sessions.setdefault(session, _Session(self._party))
+            self._sessions.setdefault(session, RunSession(self._party))
         known = self._sessions.get(session)
         if known is None or step != known.prepared or start != known.ahead or tokens < 1:
             raise UnfedError(f"{sender} prepares step {step} at {start} out of turn", kind="protocol", party=sender)
         known.prepared, known.ahead = step + 1, start + tokens
         part = await self.ctx.call(DEALER, "material", session=session, step=step, start=start, tokens=tokens)
-        await asyncio.to_thread(known.prepare, self._transformer, start, tokens, _part(part))
+        await asyncio.to_thread(known.prepare, self._transformer, start, tokens, Material.travelled(part, DEALER))
 
     @serve
     async def step(
@@ -101,7 +94,7 @@ class Node(Role):
         self.ctx.contribute(layer_tokens=self.ctx.model.card.layers * len(root))
         return {"logits": logits, "guard": guard.reshape(1)}
 
-    def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+    def _run(self, session: RunSession, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         if session.channel is None:
             session.channel = self.ctx.channel(self._peer, f"shares {self.ctx.query}")
         given = self._transformer.weights.embedding.given(self._party, keys)
@@ -110,69 +103,3 @@ class Node(Role):
     def _client_only(self, sender: str) -> None:
         if sender != "client":
             raise UnfedError(f"{sender} asked for what only the client may", kind="protocol", party=sender)
-
-
-class _Prepared:
-    """The material of one step. It is taken apart as it is used, so that it cannot be used twice."""
-
-    def __init__(self, start: int, tokens: int, made: deque[Any]) -> None:
-        self.start, self.tokens, self.made = start, tokens, made
-
-
-class _Session:
-    """One session at one node.
-
-    Attributes:
-        prepared, ahead: steps and rows that material was asked for.
-        done: steps that were run.
-        pad: rows before the first token's.
-        ready: what was prepared and not yet run.
-    """
-
-    def __init__(self, party: int) -> None:
-        self.channel: Channel | None = None
-        self.prepared = self.ahead = self.done = self.pad = 0
-        self.ready: deque[_Prepared] = deque()
-        self._party = party
-        self._masks, self._cache = Cache(), Cache()
-
-    def prepare(self, transformer: Transformer, start: int, tokens: int, part: Part) -> None:
-        preparing = Preparing(Draw(self._party, *part))
-        transformer.step(preparing, blank(tokens, transformer.weights.embedding.extent), self._masks, start)
-        preparing.draw.finish()
-        self.ready.append(_Prepared(start, tokens, preparing.made))
-
-    def run(self, transformer: Transformer, peer: str, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        channel, step = self.channel, self.ready.popleft()
-        assert channel is not None
-        exchange = exchanging(channel, peer)
-        computing = Computing(self._party, step.made, exchange)
-        return transformer.step(computing, given, self._cache, step.start, self.pad)
-
-    def close(self) -> None:
-        if self.channel is not None:
-            self.channel.close()
-
-
-def exchanging(channel: Channel, peer: str) -> Exchange:
-    """How a run exchanges shares with the other node. Raises UnfedError (`protocol`) for what does not fit."""
-
-    def exchange(mine: torch.Tensor) -> torch.Tensor:
-        theirs = channel.exchange(opened=mine).get("opened")
-        if not isinstance(theirs, torch.Tensor) or theirs.shape != mine.shape or theirs.dtype is not torch.int64:
-            raise UnfedError(f"{peer} sent shares that do not fit", kind="protocol", party=peer)
-        return theirs
-
-    return exchange
-
-
-def _part(fields: dict[str, Any]) -> Part:
-    """The dealer's message as `Draw` takes it. Raises UnfedError (`protocol`) where it is something else."""
-    seed, common, own = (fields.get(name) for name in ("seed", "common", "own"))
-    if not (isinstance(seed, bytes) and len(seed) == SEED and _is_bytes(common) and _is_bytes(own)):
-        raise UnfedError("the dealer sent what is no material", kind="protocol", party=DEALER)
-    return seed, common.numpy().data, own.numpy().data
-
-
-def _is_bytes(part: Any) -> TypeGuard[torch.Tensor]:
-    return isinstance(part, torch.Tensor) and part.dtype is torch.uint8 and part.dim() == 1

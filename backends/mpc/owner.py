@@ -14,11 +14,11 @@ from unfed.plugins import Role, UnfedError, serve
 from ..common.folded import fold
 from ..common.whole import Whole
 from .backend import NODES
-from .bounds import fit
-from .calibrate import calibrate
 from .engine.ring import SEED, Stream
-from .scales import UNCUT
-from .shared import flat, whole
+from .transformer.bounds import fit
+from .transformer.calibrate import calibrate
+from .transformer.scales import UNCUT
+from .transformer.shared import flat, whole
 
 PIECE = 1 << 23
 """Numbers in one message: 64 MiB."""

@@ -9,7 +9,7 @@ from collections import deque
 from unfed.plugins import Context, ModelCard, UnfedError
 
 from .backend import NODES
-from .parts import padded_size, parts, steps_ahead
+from .transformer.parts import padded_size, parts, steps_ahead
 
 
 class Session:

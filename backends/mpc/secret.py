@@ -9,18 +9,20 @@ import torch
 from unfed.plugins import Channel, Context, UnfedError, serve
 
 from .backend import DEALER, NODES, OWNER
-from .dealer import Dealer, Part
+from .dealer import Dealer
 from .engine.blank import blank
 from .engine.material import Deal, Draw
 from .engine.ring import SEED, Stream
 from .engine.session import Computing, Dealing, Exchange, Preparing
-from .node import Node, exchanging
+from .node import Node
 from .owner import PIECE
-from .scales import Format
-from .shared import held, size, unflat, whole
-from .transformer import Transformer
-from .warm import warm
-from .weights import Public, Weights, outline
+from .transformer.dealing import Part
+from .transformer.program import Transformer
+from .transformer.running import exchanging
+from .transformer.scales import Format
+from .transformer.shared import held, size, unflat, whole
+from .transformer.warm import warm
+from .transformer.weights import Public, Weights, outline
 
 PATIENCE = 10.0
 """Seconds that a node waits for the other one, once the owner told it the format: it tells both at once."""

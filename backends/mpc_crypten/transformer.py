@@ -97,6 +97,7 @@ class Transformer:
             )
             for layer in weights.layers
         ]
+        assert weights.head is not None, "the model is whole"
         self._head = _fixed(weights.head)
 
     @property

@@ -14,7 +14,7 @@ from ..common.shard import Shard
 from ..mpc.engine.embedding import levels, look_up
 from ..mpc.engine.rows import HALF
 from ..mpc.engine.rows import Rows as Table
-from .cells import Over, bits_of, numbers_of, read
+from .cells import bits_of, numbers_of, read_keys
 from .names import ENTRIES
 from .onion import Unsealed
 from .promises import TOLERANCE
@@ -47,12 +47,10 @@ class Judge:
         vocab, found = self._model.card.vocab, []
         for cell in cells:
             try:
-                asked = read(cell.data, vocab, levels(vocab))
+                _, asked = read_keys(cell.data, vocab, levels(vocab))
             except Unsealed as error:
                 raise UnfedError(f"{error}, where keys should be", kind="bad-input") from None
-            if isinstance(asked, Over):
-                raise UnfedError("a cell without keys, where keys should be", kind="bad-input")
-            found.append(Rows(cell.start, look_up(party, asked[1], self._table).to(torch.int32)))
+            found.append(Rows(cell.start, look_up(party, asked, self._table).to(torch.int32)))
         return found
 
     def fault(self, proof: Proof, *, partial: bool = True) -> str:

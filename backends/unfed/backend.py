@@ -23,20 +23,26 @@ from unfed.plugins import (
 from unfed.plugins import Options as AnyOptions
 
 from ..common.families import family_of
-from .names import ENTRIES, GUARD, VERIFIER
+from .names import DEALER, ENTRIES, GUARD, VERIFIER
 from .promises import guarantee
 
 ROLES = "unfed.backends.unfed"
+_CONTEXT = 1 << 16
+"""Most rows of a session of a model that says of no limit."""
 
 
 class UnfedOptions(AnyOptions):
     shards: int = Field(default=3, ge=1)
-    """Nodes that the layers are spread over; at most the number of layers that are not the client's."""
+    """Nodes that the layers are spread over; at most the number of layers that are not the client's. Where `mpc_layers`
+    leaves fewer to them, there are as many nodes as that."""
     relays: int = Field(default=1, ge=0, le=3)
     """Relays on each circuit between the guard and the circuit's end."""
     tail: int = Field(default=0, ge=0)
     """Last layers that the client runs itself: without any, the last node could work out what is likely to come, for
     the output matrix is public."""
+    mpc_layers: int = Field(default=0, ge=0)
+    """First layers that the entries run under two-party computation, with a dealer as a further party, before anybody
+    gets activations; each costs rounds and bytes as in `mpc`."""
     wire_dtype: Literal["fp32", "fp16", "bf16"] = "fp32"
     """Type that hidden states travel in between layers: fp16 and bf16 halve that traffic, fp32 gives exactly plain's
     answers."""
@@ -64,15 +70,16 @@ class Unfed(Backend):
     def plan(self, models: Models, options: AnyOptions) -> Plan:
         card = models["model"]
         assert isinstance(card, ModelCard) and isinstance(options, UnfedOptions)
-        positions = bool(family_of(card).positions)
-        if options.tail >= card.layers:
+        positions, shared = bool(family_of(card).positions), options.mpc_layers
+        if shared + options.tail >= card.layers:
+            said = f"mpc_layers is {shared}, tail is {options.tail}" if shared else f"tail is {options.tail}"
             raise UnfedError(
-                f"tail is {options.tail}, and {card.name} has {card.layers} layers",
+                f"{said}, and {card.name} has {card.layers} layers",
                 hint="leave at least one layer to the nodes",
             )
-        ranges = split_evenly(card.layers - options.tail, options.shards)
+        ranges = _ranges(card.layers - options.tail, shared, options.shards)
         nodes = tuple(f"layers-{number}" for number in range(len(ranges)))
-        checked = options.checks != "none"
+        checked = _checked(options)
         ends = (*ENTRIES, nodes[-1], *((VERIFIER,) if checked else ()))
         paths = [[GUARD, *_relays(number, options.relays), end] for number, end in enumerate(ends)]
         behind = _behind(paths)
@@ -83,13 +90,16 @@ class Unfed(Backend):
                 for name, after in behind.items()
                 if name not in ends
             ),
-            *(_entry(name, party, checked) for party, name in enumerate(ENTRIES)),
+            *(_entry(name, party, card, shared, checked) for party, name in enumerate(ENTRIES)),
+            *([_dealer(card, shared)] if shared else []),
             *_layers(nodes, ranges, options, positions),
             *([_verifier(nodes)] if checked else []),
         ]
         pairs = dict.fromkeys((a, b) for path in paths for a, b in pairwise(("client", *path)))
         links = [Link(a, b) for a, b in pairs]
         links += [Link(name, nodes[0]) for name in ENTRIES]
+        if shared:
+            links += [Link(*ENTRIES), *(Link(name, DEALER) for name in ENTRIES)]
         links += [Link(a, b) for a, b in pairwise(nodes)]
         links += [Link(VERIFIER, name) for name in nodes if checked]
         relays = tuple(name for name in behind if name not in ends)
@@ -101,8 +111,9 @@ class Unfed(Backend):
                 {party.name: party.opens for party in parties},
                 nodes,
                 options.tail,
-                options.checks,
+                options.checks if checked else "none",
                 options.check_rate,
+                shared,
             ),
             private_ids=True,
         )
@@ -112,6 +123,18 @@ class Unfed(Backend):
         from .proof import decode
 
         return Judge(model).fault(decode(proof))
+
+
+def _checked(options: UnfedOptions) -> bool:
+    """Whether nodes are held to what they do: under MPC nobody but both entries could do it again, so not there."""
+    return options.checks != "none" and not options.mpc_layers
+
+
+def _ranges(layers: int, shared: int, shards: int) -> list[tuple[int, int]]:
+    """First and last layer of each node: of those before the client's, without the first ones that are `shared`."""
+    split_evenly(layers, shards)  # or it would depend on `mpc_layers` what is refused
+    left = layers - shared
+    return [(first + shared, last + shared) for first, last in split_evenly(left, min(shards, left))]
 
 
 def _relays(circuit: int, count: int) -> list[str]:
@@ -131,14 +154,20 @@ def _behind(paths: list[list[str]]) -> dict[str, list[str]]:
 
 def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: tuple[str, ...]) -> Party:
     tail = card.layers - options.tail if options.tail else None
-    known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if options.checks != "none" else ())))
+    known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if _checked(options) else ())))
     checks = {"kind": options.checks, "rate": options.check_rate, "decoys": options.decoys, "proofs": options.proofs}
     opens = ["config", "head"] + ([] if tail is None else [layers(tail, card.layers - 1)])
     return Party(
         "client",
         f"{ROLES}.client:Client",
         opens={"model": tuple(opens)},
-        settings={"paths": paths, "tail": tail, "nodes": list(nodes), "checks": checks},
+        settings={
+            "paths": paths,
+            "tail": tail,
+            "mpc_layers": options.mpc_layers,
+            "nodes": list(nodes),
+            "checks": checks,
+        },
         knows=tuple(known),
     )
 
@@ -153,13 +182,25 @@ def _verifier(nodes: tuple[str, ...]) -> Party:
     )
 
 
-def _entry(name: str, party: int, stated: bool) -> Party:
+def _entry(name: str, party: int, card: ModelCard, shared: int, stated: bool) -> Party:
+    opens, settings = ["config", "embedding"], {"party": party, "behind": [], "stated": stated}
+    if not shared:
+        return Party(name, f"{ROLES}.entry:Entry", opens={"model": tuple(opens)}, settings=settings)
     return Party(
         name,
-        f"{ROLES}.entry:Entry",
-        opens={"model": ("config", "embedding")},
-        settings={"party": party, "behind": [], "stated": stated},
+        f"{ROLES}.mpc_layers.entry:LayersEntry",
+        opens={"model": (*opens, layers(0, shared - 1))},
+        settings=settings | _computing(card, shared),
     )
+
+
+def _dealer(card: ModelCard, shared: int) -> Party:
+    role = f"{ROLES}.mpc_layers.dealer:Dealer"
+    return Party(DEALER, role, opens={"model": ("config",)}, settings=_computing(card, shared))
+
+
+def _computing(card: ModelCard, shared: int) -> dict[str, Any]:
+    return {"layers": shared, "context": card.context or _CONTEXT}
 
 
 def _layers(
@@ -169,23 +210,31 @@ def _layers(
     parties = []
     for number, (name, (first, last)) in enumerate(zip(nodes, ranges, strict=True)):
         at_start, at_end = number == 0, number == len(nodes) - 1
-        role = {(True, True): "Only", (True, False): "First", (False, True): "Last"}.get((at_start, at_end), "Layers")
-        opens = ["config", *(["embedding"] if at_start and positions else []), layers(first, last)]
+        module, role = _role(at_start, at_end, options.mpc_layers > 0)
+        rows_arrive = at_start and not options.mpc_layers
+        opens = ["config", *(["embedding"] if rows_arrive and positions else []), layers(first, last)]
         settings = {
             "first": first,
             "last": last,
             "before": around[number],
             "after": "" if at_end else nodes[number + 1],
             "wire_dtype": options.wire_dtype,
-            "stated": options.checks != "none",
-            "verifier": VERIFIER if options.checks != "none" else "",
+            "stated": _checked(options),
+            "verifier": VERIFIER if _checked(options) else "",
             **({"whole": options.tail > 0, "behind": []} if at_end else {}),
         }
-        module = "layers"
         if options.cheat and number == len(nodes) // 2:
             module, settings["cheat"] = "cheats", options.cheat
         parties.append(Party(name, f"{ROLES}.{module}:{role}", opens={"model": tuple(opens)}, settings=settings))
     return parties
+
+
+def _role(at_start: bool, at_end: bool, shared: bool) -> tuple[str, str]:
+    """Module and class of a node with layers."""
+    if at_start and shared:
+        return "mpc_layers.first", "ContinuingAlone" if at_end else "Continuing"
+    names = {(True, True): "Only", (True, False): "First", (False, True): "Last"}
+    return "layers", names.get((at_start, at_end), "Layers")
 
 
 @hookimpl

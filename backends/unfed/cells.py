@@ -82,6 +82,13 @@ def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys] | Over:
     return told.start, keys
 
 
+def read_keys(data: bytes, vocab: int, levels: int) -> tuple[int, Keys]:
+    """Likewise, where keys are due. Raises Unsealed for anything else."""
+    if isinstance(found := read(data, vocab, levels), Over):
+        raise Unsealed("a cell without keys")
+    return found
+
+
 _NUMPY: dict[torch.dtype, Any] = {torch.int64: np.dtype("<i8"), torch.uint8: np.dtype("u1")}
 _ROWS, _STATED = b"rows", b"said"
 _encode = msgspec.msgpack.Encoder().encode

@@ -37,7 +37,7 @@ class _Shard:
 
 def shrink(shard: Shard) -> None:
     """Round its matrices to four bits, as one would to serve a model that takes an eighth of the memory."""
-    for parameter in shard._base.parameters():
+    for parameter in shard.base.parameters():
         if parameter.dim() == 2:
             step = parameter.abs().amax(1, keepdim=True) / 7
             parameter.data = (parameter / step.clamp_min(1e-12)).round() * step

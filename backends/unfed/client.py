@@ -22,6 +22,7 @@ from .agreement import agreed
 from .checks import Caught, Verification, falls
 from .decoys import Decoys
 from .hop import public_keys
+from .mpc_layers.session import LayersSession
 from .names import DECOYS
 from .onion import Hop
 from .session import Session
@@ -37,6 +38,7 @@ class Client(ClientRole):
         where there is one.
     nodes: those that run the layers.
     tail: the first of the layers that the client runs itself, or None.
+    mpc_layers: how many layers the entries run.
     checks: `kind`, `rate`, `decoys` and `proofs`, as the options of these names.
     """
 
@@ -102,15 +104,21 @@ class Client(ClientRole):
         self, session: Session, prompt: list[int], sampler: Sampler
     ) -> AsyncGenerator[tuple[int, torch.Tensor]]:
         """Tokens, and the logits that each was taken from."""
-        start = len(prompt)
+        start = 0
         cache = None if self._tail is None else self._tail.new_cache()
         with self.ctx.phase("prefill"):
             await session.open()
-            await session.ask(prompt, 0)
-            logits = self._logits(await session.result(), cache)
-        with self.ctx.phase("decode"):
-            while True:
-                token = sampler.take(logits)
+        for size in session.parts(len(prompt)):
+            await session.prepare(size)
+            with self.ctx.phase("prefill"):
+                await session.ask(prompt[start : start + size], start)
+                logits = self._logits(await session.result(), cache)
+            start += size
+        while True:
+            token = sampler.take(logits)
+            if sampler.stopped is None:
+                await session.prepare(1)
+            with self.ctx.phase("decode"):
                 if sampler.stopped is None:  # the nodes go on while the token is shown
                     await session.ask([token], start)
                     start += 1
@@ -166,7 +174,11 @@ class Client(ClientRole):
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
-        session = Session(self.ctx, self._paths, self._verification is not None)
+        layers: int = self.ctx.settings["mpc_layers"]
+        if layers:
+            session: Session = LayersSession(self.ctx, self._paths, layers)
+        else:
+            session = Session(self.ctx, self._paths, self._verification is not None)
         self._sessions |= dict.fromkeys(session.names, session)
         try:
             yield session

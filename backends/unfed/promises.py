@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from unfed.plugins import Claim
 
 from ..common.claims import FIXED_KEY, on_the_network
-from .names import ENTRIES, GUARD, VERIFIER
+from ..common.claims import shared as on_shares
+from .names import DEALER, ENTRIES, GUARD, VERIFIER
 
 TOLERANCE = 1e-3
 """How far a number may lie from what it should be, in units of its row's root mean square. Prefilling and decoding, and
@@ -22,6 +23,7 @@ def guarantee(
     tail: int,
     checks: str,
     rate: float,
+    shared: int = 0,
 ) -> tuple[Claim, ...]:
     """Claims on prompt, output, identity and weights.
 
@@ -29,21 +31,27 @@ def guarantee(
         relays: the guard among them.
         opens: what each party opens, by name.
         checks, rate: as the options `checks` and `check_rate`.
+        shared: layers that the entries run under two-party computation, with a dealer.
     """
     claims: list[Claim] = []
+    inner = (*ENTRIES, DEALER) if shared else ENTRIES
     for asset in ("prompt", "output"):
         for relay in relays:
             claims.append(_kept(asset, (relay,), (SEALED,), ("length", "message times")))
+        if shared:
+            claims += on_shares(asset, ENTRIES, DEALER, (SEALED, FIXED_KEY), ("length",))
+            continue
         for entry in ENTRIES:
             claims.append(_kept(asset, (entry,), (SEALED, FIXED_KEY), ("length",)))
         claims.append(Claim(asset=asset, property="confidentiality", against=ENTRIES, basis="none"))
     for node in layers:
-        claims.append(_open("prompt", node, ("activations", "length")))
+        rows = () if shared or node != layers[0] else ("embedding rows",)
+        claims.append(_open("prompt", node, ("activations", *rows, "length")))
         told = ("activations", "length") if tail or node != layers[-1] else ("activations", "length", "logits")
         claims.append(_open("output", node, told))
-    ends = (*ENTRIES, *layers, *(() if checks == "none" else (VERIFIER,)))
-    claims += _identity(relays, ends, (*ENTRIES, layers[0], layers[-1]))
-    claims += _integrity((*ENTRIES, *layers), checks, rate)
+    ends = (*inner, *layers, *(() if checks == "none" else (VERIFIER,)))
+    claims += _identity(relays, ends, (*inner, layers[0], layers[-1]))
+    claims += _integrity((*inner, *layers), checks, rate)
     claims += [
         Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
         for name in ends

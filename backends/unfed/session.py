@@ -25,16 +25,19 @@ class Session:
         stated: whether the nodes are to state what they did.
     Attributes:
         names: what the guard is told to call the circuits.
+        answering: numbers of those that something comes back on.
         session, reply: what the nodes call it.
         secret: whoever shows it may see what the nodes sent.
         cells: by entry, what it was asked, and at which place.
         asked, results: trails of that, and of what came back.
     """
 
+    answering: tuple[int, ...] = (2,)
+
     def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]], stated: bool = False) -> None:
         self._ctx = ctx
         self.session, self.reply, self.secret = new_id(), new_id(), secrets.token_bytes(32)
-        told = encode_told(ToEntry(self.session, self.reply))
+        told = self._told(self.session, self.reply)
         self._circuits = [Circuit(path, this) for path, this in zip(paths, (told, told, self.reply), strict=True)]
         self._guard, self._last = paths[0][0].name, paths[-1][-1].name
         self.names = tuple(new_id() for _ in self._circuits)
@@ -54,10 +57,18 @@ class Session:
         for name, circuit in zip(self.names, self._circuits, strict=True):
             await self._ctx.send(self._guard, "open", circuit=name, data=circuit.opening)
 
+    def parts(self, tokens: int) -> list[int]:
+        """Sizes of the parts that a prompt is asked in."""
+        return [tokens]
+
+    async def prepare(self, tokens: int) -> None:
+        """Have done ahead what can be, for so many tokens that are asked next."""
+
     async def ask(self, ids: list[int], start: int) -> None:
         """Have tokens looked up and run through the layers, at the places from `start` on."""
         cells = [asked(start, each) for each in keys(ids, self._ctx.model.card.vocab)]
-        await self._send(cells)
+        for number, data in enumerate(cells):
+            await self._send(number, data)
         for circuit in self._circuits:
             circuit.prepare()
         if self._stated:
@@ -71,12 +82,9 @@ class Session:
 
     async def statements(self) -> list[Signed]:
         """What all nodes state that they did, now that nothing more is asked: both entries, then layer after layer."""
-        await self._send([over(self.release)] * len(self.cells))
+        for number in range(len(self.cells)):
+            await self._send(number, over(self.release))
         return await self._statements
-
-    async def _send(self, cells: Sequence[bytes]) -> None:
-        for name, circuit, data in zip(self.names, self._circuits, cells, strict=False):
-            await self._ctx.send(self._guard, "cell", circuit=name, data=circuit.seal(data))
 
     def came(self, sender: str, name: bytes, data: bytes) -> None:
         """A cell came back.
@@ -84,18 +92,30 @@ class Session:
         Raises:
             UnfedError: (`protocol`) it is not what the end of the circuit sealed, or comes on the way out.
         """
-        if name != self.names[-1]:
+        if (number := self.names.index(name)) not in self.answering:
             raise UnfedError(f"{sender} answers on a circuit that leads out", kind="protocol", party=sender)
         try:
-            found = read_back(self._circuits[-1].open(data), self._ctx.model.card.hidden)
+            self._heard(number, self._circuits[number].open(data))
         except Unsealed as error:
             by = error.by or (sender,)
             raise UnfedError(f"{' or '.join(by)} sent back {error}", kind="protocol", party=by[0]) from None
+
+    def _told(self, session: bytes, reply: bytes) -> bytes:
+        """What the entries are told when their circuits are opened."""
+        return encode_told(ToEntry(session, reply))
+
+    async def _send(self, number: int, data: bytes) -> None:
+        cell = self._circuits[number].seal(data)
+        await self._ctx.send(self._guard, "cell", circuit=self.names[number], data=cell)
+
+    def _heard(self, number: int, data: bytes) -> None:
+        """What came back on a circuit. Raises Unsealed where it is something else than is due."""
+        found = read_back(data, self._ctx.model.card.hidden)
         if isinstance(found, torch.Tensor):
             if self._stated:
-                if (number := self.results.steps) >= len(self.cells[0]):
-                    raise UnfedError("more came back than was asked for", kind="protocol", party=self._last)
-                self.results.add(self.cells[0][number][0], raw(found))
+                if (step := self.results.steps) >= len(self.cells[0]):
+                    raise Unsealed("more than was asked for")
+                self.results.add(self.cells[0][step][0], raw(found))
             self._results.put_nowait(found)
         elif not self._statements.done():
             self._statements.set_result(found)

@@ -90,7 +90,7 @@ def test_large_matrices_are_laid_out_for_single_tokens_and_give_the_same_but_for
     rows = made()
     monkeypatch.setattr(weights, "_LARGE", 1)
     columns = made()
-    strides = {name: each.stride() for name, each in columns[0]._base.named_parameters() if each.dim() == 2}
+    strides = {name: each.stride() for name, each in columns[0].base.named_parameters() if each.dim() == 2}
     assert {stride[0] == 1 for name, stride in strides.items() if "up_proj" in name or "q_proj" in name} == {True}
     assert {stride[1] == 1 for name, stride in strides.items() if "down_proj" in name} == {True}
     hidden = Embedding(FakeModel(card))(PROMPT, 0)
@@ -109,7 +109,7 @@ def test_rotary_embeddings_made_ahead_serve_queries_at_different_places(
     once = []
     made = part._turned
     monkeypatch.setattr(part, "_turns", lru_cache(2)(lambda block: once.append(block) or made(block)))
-    base = part._base
+    base = part.base
     caches = [(part.new_cache(), part.new_cache()) for _ in range(2)]
     for step in range(17):
         for query, (own, reference) in enumerate(caches):

@@ -22,9 +22,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from unfed.backends.common.folded import fold
-from unfed.backends.mpc.bounds import fit
-from unfed.backends.mpc.calibrate import calibrate
-from unfed.backends.mpc.scales import UNCUT
+from unfed.backends.mpc.transformer.bounds import fit
+from unfed.backends.mpc.transformer.calibrate import calibrate
+from unfed.backends.mpc.transformer.scales import UNCUT
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel

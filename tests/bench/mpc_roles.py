@@ -28,11 +28,11 @@ from unfed.backends.mpc.engine.embedding import Keys, keys, look_up
 from unfed.backends.mpc.engine.material import Deal, Draw, InputOwner
 from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
-from unfed.backends.mpc.node import exchanging
 from unfed.backends.mpc.owner import Sharing
 from unfed.backends.mpc.secret import blanks, opening, share_of
-from unfed.backends.mpc.shared import flat, size, unflat
-from unfed.backends.mpc.weights import outline
+from unfed.backends.mpc.transformer.running import exchanging
+from unfed.backends.mpc.transformer.shared import flat, size, unflat
+from unfed.backends.mpc.transformer.weights import outline
 from unfed.plugins import Answer, Channel, ClientRole, Query, Role, UnfedError, serve
 
 NODES = ("compute-0", "compute-1")

@@ -15,11 +15,11 @@ from unfed.backends.mpc.engine.gates import Relu, Through, Truncate, Width
 from unfed.backends.mpc.engine.rows import Rows
 from unfed.backends.mpc.engine.session import Run
 from unfed.backends.mpc.engine.wire import Wire
-from unfed.backends.mpc.public import Packed, fixed
-from unfed.backends.mpc.scales import Format, Scales
-from unfed.backends.mpc.shared import Shared, held, whole
-from unfed.backends.mpc.transformer import Cache, Guards, Transformer
-from unfed.backends.mpc.weights import Public, Weights
+from unfed.backends.mpc.transformer.program import Cache, Guards, Transformer
+from unfed.backends.mpc.transformer.public import Packed, fixed
+from unfed.backends.mpc.transformer.scales import Format, Scales
+from unfed.backends.mpc.transformer.shared import Shared, held, whole
+from unfed.backends.mpc.transformer.weights import Public, Weights
 
 Matrix = Packed | Shared
 

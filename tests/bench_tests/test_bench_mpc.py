@@ -20,7 +20,7 @@ from machine import run
 
 from unfed.backends.common.folded import fold
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.shared import flat, unflat
+from unfed.backends.mpc.transformer.shared import flat, unflat
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import Answer, Finished, OpenedModel, Phase, Token

@@ -22,15 +22,15 @@ from scipy.stats import binomtest, chi2
 from transformers import AutoModelForCausalLM
 
 from unfed.backends.common.folded import fold
-from unfed.backends.mpc.bounds import fit
-from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import dpf
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.embedding import keys
 from unfed.backends.mpc.engine.material import Deal, Draw
 from unfed.backends.mpc.engine.session import Computing, Dealing, Preparing
-from unfed.backends.mpc.public import fixed
-from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.transformer.bounds import fit
+from unfed.backends.mpc.transformer.calibrate import calibrate
+from unfed.backends.mpc.transformer.program import Cache, Transformer
+from unfed.backends.mpc.transformer.public import fixed
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel

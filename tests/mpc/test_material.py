@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from unfed.backends.mpc.node import _part
+from unfed.backends.mpc.transformer.running import Material
 from unfed.plugins import UnfedError
 
 PLAIN: dict[str, Any] = {
@@ -18,7 +18,7 @@ PLAIN: dict[str, Any] = {
 
 
 def test_bytes_are_taken_as_they_lie() -> None:
-    seed, common, own = _part(PLAIN)
+    seed, common, own = Material.travelled(PLAIN, "dealer")
     assert (seed, bytes(common), bytes(own)) == (bytes(16), bytes(range(5)), b"")
 
 
@@ -36,5 +36,5 @@ def test_bytes_are_taken_as_they_lie() -> None:
 )
 def test_anything_else_is_the_dealers_fault(wrong: dict[str, Any]) -> None:
     with pytest.raises(UnfedError) as raised:
-        _part(PLAIN | wrong)
+        Material.travelled(PLAIN | wrong, "dealer")
     assert (raised.value.failure.party, raised.value.failure.kind) == ("dealer", "protocol")

@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from unfed.backends.common.folded import Folded, fold
-from unfed.backends.mpc.bounds import fit
-from unfed.backends.mpc.calibrate import LARGEST, OWN, calibrate
 from unfed.backends.mpc.engine import ring
-from unfed.backends.mpc.public import fixed
-from unfed.backends.mpc.scales import UNCUT, Ranges
-from unfed.backends.mpc.transformer import COARSE, Cache, Transformer
+from unfed.backends.mpc.transformer.bounds import fit
+from unfed.backends.mpc.transformer.calibrate import LARGEST, OWN, calibrate
+from unfed.backends.mpc.transformer.program import COARSE, Cache, Transformer
+from unfed.backends.mpc.transformer.public import fixed
+from unfed.backends.mpc.transformer.scales import UNCUT, Ranges
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel, UnfedError

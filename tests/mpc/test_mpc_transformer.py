@@ -15,12 +15,12 @@ from stepping import stepping
 from transformers import AutoModelForCausalLM
 
 from unfed.backends.common.folded import fold
-from unfed.backends.mpc.bounds import fit
-from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine import cost, ring
-from unfed.backends.mpc.public import fixed
-from unfed.backends.mpc.scales import Format
-from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.transformer.bounds import fit
+from unfed.backends.mpc.transformer.calibrate import calibrate
+from unfed.backends.mpc.transformer.program import Cache, Transformer
+from unfed.backends.mpc.transformer.public import fixed
+from unfed.backends.mpc.transformer.scales import Format
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel, UnfedError

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unfed.backends.mpc import parts as module
-from unfed.backends.mpc.parts import FEW, GATE, MOST, SCORE, memory, padded_size, parts, steps_ahead
+from unfed.backends.mpc.transformer import parts as module
+from unfed.backends.mpc.transformer.parts import FEW, GATE, MOST, SCORE, memory, padded_size, parts, steps_ahead
 from unfed.console.runner.models import read_card
 
 CARD = read_card(Path(__file__).parents[2] / "profiles" / "demo" / "model")

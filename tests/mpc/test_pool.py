@@ -18,7 +18,7 @@ from reference import Reference
 from uniform import is_uniform
 
 from unfed.backends.mpc.backend import DEALER, NODES, Mpc
-from unfed.backends.mpc.parts import FEW
+from unfed.backends.mpc.transformer.parts import FEW
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card

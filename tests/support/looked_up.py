@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unfed.backends.mpc.engine.embedding import keys
-from unfed.backends.mpc.transformer import Transformer
+from unfed.backends.mpc.transformer.program import Transformer
 
 
 def looked_up(transformer: Transformer, ids: torch.Tensor) -> torch.Tensor:

@@ -15,9 +15,9 @@ from unfed.backends.mpc.client import Client
 from unfed.backends.mpc.node import Node
 from unfed.backends.mpc.owner import Owner
 from unfed.backends.mpc.pool import Session
-from unfed.backends.mpc.scales import Format
 from unfed.backends.mpc.secret import SecretNode
-from unfed.backends.mpc.weights import Weights
+from unfed.backends.mpc.transformer.scales import Format
+from unfed.backends.mpc.transformer.weights import Weights
 from unfed.plugins import serve
 
 

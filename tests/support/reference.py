@@ -22,13 +22,13 @@ class Reference:
 
     def greedy(self, prompt: str, tokens: int) -> list[int]:
         """Ids that `generate` goes on with."""
-        ids = self._ids(prompt)
+        ids = self.ids(prompt)
         made: list[int] = self.model.generate(ids, max_new_tokens=tokens, do_sample=False)[0, ids.shape[1] :].tolist()
         return made
 
     def error(self, prompt: str, events: Iterable[Event]) -> float:
         """Largest difference between the logits of an answer's tokens and the model's after the same tokens."""
-        ids, errors = self._ids(prompt), []
+        ids, errors = self.ids(prompt), []
         for token in (event for event in events if isinstance(event, Token)):
             assert token.logits is not None
             with torch.inference_mode():
@@ -37,6 +37,7 @@ class Reference:
             ids = torch.cat([ids, torch.tensor([[token.id]])], 1)
         return max(errors)
 
-    def _ids(self, prompt: str) -> torch.Tensor:
+    def ids(self, prompt: str) -> torch.Tensor:
+        """[1, t]."""
         ids: torch.Tensor = self._tokenizer(prompt, return_tensors="pt")["input_ids"]
         return ids

@@ -9,13 +9,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from unfed.backends.common.folded import Folded, fold
-from unfed.backends.mpc.bounds import fit
-from unfed.backends.mpc.calibrate import calibrate
 from unfed.backends.mpc.engine.session import Run
-from unfed.backends.mpc.scales import UNCUT, Format
-from unfed.backends.mpc.shared import flat, held, unflat, whole
-from unfed.backends.mpc.transformer import Transformer
-from unfed.backends.mpc.weights import outline
+from unfed.backends.mpc.transformer.bounds import fit
+from unfed.backends.mpc.transformer.calibrate import calibrate
+from unfed.backends.mpc.transformer.program import Transformer
+from unfed.backends.mpc.transformer.scales import UNCUT, Format
+from unfed.backends.mpc.transformer.shared import flat, held, unflat, whole
+from unfed.backends.mpc.transformer.weights import outline
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card
 from unfed.plugins import OpenedModel

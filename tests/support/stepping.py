@@ -9,7 +9,7 @@ import torch
 
 from unfed.backends.mpc.engine.blank import blank
 from unfed.backends.mpc.engine.session import Computing
-from unfed.backends.mpc.transformer import Cache, Transformer
+from unfed.backends.mpc.transformer.program import Cache, Transformer
 
 
 def in_steps(transformer: Transformer, run: Any, parts: Sequence[torch.Tensor], pad: int = 0) -> Any:

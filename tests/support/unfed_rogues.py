@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import torch
 
+from unfed.backends.mpc.engine.embedding import Keys
+from unfed.backends.mpc.transformer import parts
+from unfed.backends.unfed.client import Client
 from unfed.backends.unfed.entry import Entry
 from unfed.backends.unfed.hop import Hop, announcement
 from unfed.backends.unfed.layers import First
+from unfed.backends.unfed.mpc_layers.dealer import Dealer
+from unfed.backends.unfed.mpc_layers.entry import LayersEntry
+from unfed.backends.unfed.mpc_layers.session import LayersSession
 from unfed.plugins import serve
 
 
@@ -131,3 +138,77 @@ class Narrow(First):
 
     async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
         await super()._on(session, reply, hidden[..., :-1], start)
+
+
+class Overflowing(LayersEntry):
+    """Has rows a thousand times too large, which leave the range of the first normaliser."""
+
+    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        embedding = self._transformer.weights.embedding
+        look_up = embedding.given
+        embedding.given = lambda party, keys: look_up(party, keys) << 10  # type: ignore[method-assign]
+        try:
+            return super()._run(session, keys)
+        finally:
+            embedding.given = look_up  # type: ignore[method-assign]
+
+
+class Short(LayersEntry):
+    """Hands on a share of fewer rows than there are."""
+
+    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        share, fallen = super()._run(session, keys)
+        return share[1:], fallen
+
+
+class Unscaled(LayersEntry):
+    """Says another scale than its peer."""
+
+    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        result = super()._run(session, keys)
+        self._transformer.scales = self._transformer.scales._replace(residual=7)
+        return result
+
+
+class Greedy(LayersEntry):
+    """Asks the dealer for the first step's material twice."""
+
+    async def start(self) -> None:
+        await super().start()
+        call = self.ctx.call
+
+        async def twice(peer: str, method: str, **fields: Any) -> Any:
+            found = await call(peer, method, **fields)
+            return await call(peer, method, **fields) if method == "material" else found
+
+        self.ctx.call = twice  # type: ignore[method-assign]
+
+
+class Mean(Dealer):
+    """Gives half of what it should."""
+
+    @serve
+    async def material(self, sender: str, *, session: bytes, step: int, start: int, tokens: int) -> dict[str, Any]:
+        found = await super().material(sender, session=session, step=step, start=start, tokens=tokens)
+        return found | {"seed": found["seed"][:8]}
+
+
+class Hasty(Client):
+    """Sends keys for a step that was not prepared."""
+
+    async def start(self) -> None:
+        await super().start()
+        LayersSession.prepare = _nothing  # type: ignore[method-assign]
+
+
+async def _nothing(session: LayersSession, tokens: int) -> None:
+    pass
+
+
+class Piecemeal(Client):
+    """Asks long prompts in parts of a few tokens."""
+
+    async def start(self) -> None:
+        parts.MEMORY = 3 << 20
+        await super().start()
+        assert len(parts.parts(msgspec.structs.replace(self.ctx.model.card, layers=1), 8)) > 2

@@ -9,7 +9,7 @@ import pytest
 from random_models import save_gpt2, save_llama
 
 from unfed.backends.unfed.backend import Unfed
-from unfed.backends.unfed.names import ENTRIES, GUARD, VERIFIER
+from unfed.backends.unfed.names import DEALER, ENTRIES, GUARD, VERIFIER
 from unfed.console.runner.models import read_card
 from unfed.plugins import Plan, UnfedError, badge
 
@@ -62,6 +62,70 @@ def test_where_positions_are_a_table_the_first_layers_open_it(tmp_path: Path) ->
 def test_a_tail_of_all_layers_is_refused(folder: Path) -> None:
     with pytest.raises(UnfedError, match=r"tail is 4, and .* has 4 layers"):
         plan(folder, tail=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mpc_layers": 4}, r"mpc_layers is 4, tail is 0, and .* has 4 layers"),
+        ({"mpc_layers": 2, "tail": 2}, r"mpc_layers is 2, tail is 2, and .* has 4 layers"),
+        ({"mpc_layers": 2, "shards": 5}, "4 layers cannot be split over 5 nodes"),
+    ],
+)
+def test_layers_under_mpc_that_leave_none_to_the_nodes_are_refused(
+    folder: Path, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UnfedError, match=message) as caught:
+        plan(folder, **options)
+    assert caught.value.failure.hint
+
+
+def test_no_layer_under_mpc_is_the_plan_there_was(folder: Path) -> None:
+    assert plan(folder, mpc_layers=0) == plan(folder)
+    assert DEALER not in plan(folder).processes()
+
+
+@pytest.mark.parametrize(("layers", "more"), [(1, {}), (2, {"tail": 1}), (3, {})])
+def test_entries_run_the_first_layers_with_a_dealer(folder: Path, layers: int, more: dict[str, int]) -> None:
+    """And there are as many nodes as there are layers left to them, or `shards`."""
+    made = plan(folder, mpc_layers=layers, **more)
+    opens = {party.name: party.opens.get("model", ()) for party in made.parties}
+    assert made.peers(DEALER) == ENTRIES and opens[DEALER] == ("config",)
+    for entry, other in (ENTRIES, ENTRIES[::-1]):
+        assert set(made.peers(entry)) == {f"relay-{entry[-1]}", other, DEALER, "layers-0"}
+        assert opens[entry] == ("config", "embedding", f"layers 0-{layers - 1}")
+    nodes = [name for name in opens if name.startswith("layers")]
+    left = 4 - layers - more.get("tail", 0)
+    assert [opens[name] for name in nodes] == [
+        ("config", f"layers {number}-{number}") for number in range(layers, layers + left)
+    ]
+    assert made.peers("client") == (GUARD,) and DEALER not in made.known("client")
+
+
+def test_where_positions_are_a_table_the_entries_add_them(tmp_path: Path) -> None:
+    made = plan(save_gpt2(tmp_path / "gpt2", layers=2, hidden=32), shards=2, mpc_layers=1)
+    assert made.party("layers-0").opens["model"] == ("config", "layers 1-1")
+
+
+def test_what_is_promised_of_layers_under_mpc(folder: Path) -> None:
+    made = plan(folder, mpc_layers=1)
+    for asset in ("prompt", "output"):
+        kept = {c.against: c for c in made.guarantee if c.asset == asset and c.property == "confidentiality"}
+        for party in (*ENTRIES, DEALER):
+            assert kept[party,].basis == "computational" and kept[party,].reveals == ("length",)
+            assert any("semi-honest" in why for why in kept[party,].assumes)
+        for pair in (ENTRIES, (ENTRIES[0], DEALER), (ENTRIES[1], DEALER)):
+            assert kept[pair].basis == "none"
+    anonymous = {c.against for c in made.guarantee if c.property == "anonymity" and c.denies}
+    assert (DEALER,) in anonymous and (GUARD, DEALER) not in anonymous
+    assert any(c.property == "integrity" and DEALER in c.against and not c.denies for c in made.guarantee)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_rows_are_declared_open_at_the_first_of_the_layers_alone(folder: Path, layers: int) -> None:
+    made = plan(folder, mpc_layers=layers)
+    told = {c.against[0] for c in made.guarantee if "embedding rows" in c.reveals}
+    assert told == (set() if layers else {"layers-0"})
 
 
 def test_what_is_promised(folder: Path) -> None:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import torch
 
-from ..common import folded
-from ..common.folded import Folded, Turn
-from .engine.embedding import Keys, look_up
-from .engine.ring import encode
-from .engine.rows import HALF, Rows
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common import folded
+from ...common.folded import Folded, Turn
+from ..engine.embedding import Keys, look_up
+from ..engine.ring import encode
+from ..engine.rows import HALF, Rows
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 from .weights import Layer, Linear, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 
@@ -29,7 +29,8 @@ def fixed(model: Folded, scales: Scales) -> Weights:
         Layer(PublicPaired(_turned(each, model.turn, scales)), *map(packed, matrices(each, scales)))
         for each in model.layers
     )
-    return assemble(model, embedding, layers, packed(encoded(model.head, scales.head, scales.normed)))
+    head = None if model.head is None else packed(encoded(model.head, scales.head, scales.normed))
+    return assemble(model, embedding, layers, head)
 
 
 class Packed(NamedTuple):

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 
-from ..common.folded import Folded, Turn
-from .engine.embedding import Keys, one_hot
-from .engine.gates import Through, Truncate
-from .engine.ring import encode
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common.folded import Folded, Turn
+from ..engine.embedding import Keys, one_hot
+from ..engine.gates import Through, Truncate
+from ..engine.ring import encode
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 from .weights import Layer, Public, Weights, assemble, balanced, encoded, matrices, padded, rotate, side_by_side
 
@@ -25,6 +25,7 @@ from .weights import Layer, Public, Weights, assemble, balanced, encoded, matric
 def whole(model: Folded, scales: Scales) -> list[Public]:
     """A model's matrices in fixed point, in the order in which they are shared: the table (with the positions in the
     place of a bias), five a layer, the head. Without content where the model has none."""
+    assert model.head is not None, "a model is shared whole"
     positions = None if model.positions is None else encode(model.positions, scales.residual)
     found = [Public(encode(model.table, scales.residual), positions)]
     for layer in model.layers:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .engine.blank import blank
-from .engine.embedding import keys
-from .engine.material import Deal, Draw
-from .engine.session import Computing, Dealing, Preparing
-from .transformer import Cache, Transformer
+from ..engine.blank import blank
+from ..engine.embedding import keys
+from ..engine.material import Deal, Draw
+from ..engine.session import Computing, Dealing, Preparing
+from .program import Cache, Transformer
 
 
 def warm(transformer: Transformer, party: int | None = None) -> None:

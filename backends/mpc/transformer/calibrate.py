@@ -1,10 +1,15 @@
-"""Finds the ranges of a model's numbers by running it on random tokens: never on anybody's prompt."""
+"""Finds the ranges of a model's numbers by running it on random tokens: never on anybody's prompt.
+
+Where there are only the first layers of one, rows of the embedding take the place of its head: what those layers leave
+is read as it stands (nostalgebraist, "interpreting GPT: the logit lens", 2020), for texts that somehow hang together.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .scales import Ranges
@@ -24,9 +29,10 @@ TOTAL = 2.0**30
 
 
 def calibrate(model: Any, context: int, softmax: str = "auto", seed: int = 0) -> Ranges:
-    """Ranges of a whole `transformers` model of a family that can be taken apart.
+    """Ranges of a `transformers` model of a family that can be taken apart.
 
     Args:
+        model: whole, or what `beginning` makes.
         softmax: `auto`, `own` or `maximum`: what is taken off scores.
         seed: of the random tokens. They are no secret.
     """
@@ -52,11 +58,17 @@ def _written(model: Any, ids: torch.Tensor, tokens: int, generator: torch.Genera
     """`ids` [n, t] and what the model goes on with, token by token as likely as it finds them: [n, tokens]."""
     output = model(ids, use_cache=True)
     while ids.shape[1] < tokens:
-        chances = torch.softmax(output.logits[:, -1].double(), -1)
+        chances = torch.softmax(_logits(model, output)[:, -1].double(), -1)
         new = torch.multinomial(chances, 1, generator=generator)
         ids = torch.cat([ids, new], 1)
         output = model(new, past_key_values=output.past_key_values, use_cache=True)
     return ids
+
+
+def _logits(model: Any, output: Any) -> Any:
+    if "logits" in output:
+        return output.logits
+    return output.last_hidden_state @ model.get_input_embeddings().weight.T
 
 
 class _Watch:
@@ -72,6 +84,8 @@ class _Watch:
         base = self._model.base_model
         centred = self._model.config.model_type == "gpt2"
         for name, module in base.named_modules():
+            if isinstance(module, nn.Identity):
+                continue  # a norm that the first layers go without
             if name.endswith(("layernorm", "ln_1", "ln_2")) or name in ("norm", "ln_f"):
                 place = len(self.squares)
                 self.squares.append((float("inf"), 0.0))

@@ -10,12 +10,12 @@ import torch
 
 from unfed.plugins import ModelCard
 
-from ..common import folded
-from ..common.folded import Folded, fold
-from .engine.embedding import Keys
-from .engine.ring import encode
-from .engine.session import Run
-from .engine.wire import Wire
+from ...common import folded
+from ...common.folded import Folded, fold
+from ..engine.embedding import Keys
+from ..engine.ring import encode
+from ..engine.session import Run
+from ..engine.wire import Wire
 from .scales import Scales
 
 
@@ -66,6 +66,7 @@ class Weights(NamedTuple):
 
     Attributes:
         gated: whether `up` holds the gate and what it is multiplied with, in a row.
+        head: None where only the first layers are computed.
     """
 
     hidden: int
@@ -77,10 +78,10 @@ class Weights(NamedTuple):
     epsilon: float
     embedding: Embedding
     layers: tuple[Layer, ...]
-    head: Linear
+    head: Linear | None
 
 
-def assemble(model: Folded, embedding: Embedding, layers: Iterable[Layer], head: Linear) -> Weights:
+def assemble(model: Folded, embedding: Embedding, layers: Iterable[Layer], head: Linear | None) -> Weights:
     """A model's shape, and its content in whatever form."""
     gated = model.layers[0].gate is not None
     shape = model.hidden, model.heads, model.groups, model.width, gated, model.activation, model.epsilon
@@ -113,9 +114,9 @@ def matrices(layer: folded.Layer, scales: Scales) -> tuple[Public, Public, Publi
     )
 
 
-def outline(card: ModelCard) -> Folded:
-    """The shapes of a model's weights, without content: for whoever makes material for it."""
-    return fold(_Outline(card))
+def outline(card: ModelCard, layers: int | None = None) -> Folded:
+    """The shapes of a model's weights, without content: for whoever makes material for it. `layers` as in `fold`."""
+    return fold(_Outline(card), layers)
 
 
 class _Outline:

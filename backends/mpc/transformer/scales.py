@@ -20,7 +20,7 @@ class Ranges(NamedTuple):
     """Within which the model's numbers lie; guards tell the client when one does not.
 
     Attributes:
-        squares: smallest and largest mean square before each normaliser, two per layer and the last one.
+        squares: smallest and largest mean square before each normaliser, two per layer and, before a head, the last.
         score: lowest and highest of what goes into the exponential: scores less each token's score with itself, or
             less the largest one where `maximum` is set.
         total: lowest and highest sum of exponentials.

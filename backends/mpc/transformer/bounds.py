@@ -14,7 +14,7 @@ import torch
 
 from unfed.plugins import UnfedError
 
-from ..common.folded import Folded, Layer, Linear
+from ...common.folded import Folded, Layer, Linear
 from .scales import CUT, Format, Ranges, Scales
 from .weights import balanced
 
@@ -59,11 +59,12 @@ def fit(model: Folded, ranges: Ranges, scales: Scales = CUT) -> Format:
     residual = min(scales.residual, (62 - _bits(stream * stream)) // 2, looked_up)
     most = residual + scales.root
     scales = scales._replace(residual=residual, attending=min(scales.attending, most), normed=min(scales.normed, most))
+    head = model.head
     weight = min(61 - scales.attending - _bits(attending), 61 - scales.normed - _bits(normed))
     scales = scales._replace(
         query=min(scales.query, paired // 2),
         weight=min(scales.weight, weight),
-        head=min(scales.head, 61 - scales.normed - _bits(_largest(model.head, root))),
+        head=scales.head if head is None else min(scales.head, 61 - scales.normed - _bits(_largest(head, root))),
         inverse=min(scales.inverse, INVERSE + _bits(ranges.total[1])),
         out=min(scales.out, 61 - scales.attended - _bits(after_attention)),
         activated=min(scales.activated, 61 - _bits(activation)),

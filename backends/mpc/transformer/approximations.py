@@ -11,8 +11,8 @@ import torch
 
 from unfed.plugins import UnfedError
 
-from .engine.gates.spline import Pieces, relative
-from .engine.gates.table import Bins, bins
+from ..engine.gates.spline import Pieces, relative
+from ..engine.gates.table import Bins, bins
 from .scales import Format
 from .weights import Weights
 
@@ -45,7 +45,7 @@ def approximate(weights: Weights, format: Format) -> Approximations:
     activation = ACTIVATIONS.get(weights.activation)
     if activation is None and weights.activation != RELU:
         known = ", ".join((RELU, *ACTIVATIONS))
-        raise UnfedError(f"the activation {weights.activation!r} is not supported", hint=f"mpc knows {known}")
+        raise UnfedError(f"the activation {weights.activation!r} is not supported", hint=f"the tables are of {known}")
     ranges, scales, reach = format
     square = 2.0 ** (2 * scales.residual) * weights.hidden
     try:

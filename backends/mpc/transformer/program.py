@@ -1,4 +1,4 @@
-"""The model as a program of the engine: shares of embeddings in, shares of logits out.
+"""The model, or its first layers, as a program of the engine: shares of embeddings in, shares of logits out.
 
 Sixteen rounds a layer: the sum of squares, its root, the normalised values, queries keys and values, scores (with the
 values, cut), exponentials with their sum, its inverse, their product, the same cut, the residual stream; then likewise
@@ -12,11 +12,13 @@ import math
 
 import torch
 
+from unfed.plugins import UnfedError
+
+from ..engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
+from ..engine.session import Run
+from ..engine.tournament import largest
+from ..engine.wire import Wire, join
 from .approximations import approximate
-from .engine.gates import AtLeast, MatMul, Outside, Product, Relu, Spline, SquareSum, Table, Truncate, Width
-from .engine.session import Run
-from .engine.tournament import largest
-from .engine.wire import Wire, join
 from .scales import Format
 from .weights import Layer, Weights
 
@@ -55,7 +57,8 @@ class Transformer:
         of the first token's. Each sees itself alone and no token sees it, so they go through what the first token does
         and change nothing. Only a run that computes has to know of them: what is made for it depends on rows.
 
-        Returns shares of the last one's logits [vocab], at scale `scales.logit`, and of how many guards fell.
+        Returns shares of the last one's logits [vocab], at scale `scales.logit` (without a head: of what the last layer
+        leaves of each row [t, hidden], at scale `scales.residual`), and of how many guards fell.
         """
         weights, scales, guards = self.weights, self.scales, Guards()
         # Rows are shared over Z_2^32 at least: times 2^32 over Z_2^64, and cutting that off again is exact.
@@ -63,8 +66,10 @@ class Transformer:
         (opened,) = run.open(rows << 32)
         residual: Wire = run.apply(Truncate(32), opened)
         for number in range(len(weights.layers)):
-            last = number == len(weights.layers) - 1
+            last = number == len(weights.layers) - 1 and weights.head is not None
             residual = self.layer(run, residual, number, cache, start, guards, pad, last_only=last)
+        if weights.head is None:
+            return run.share(residual), guards.total
         normed = self._norm(run, residual, -1, guards, scales.normed)
         return weights.head.of_wire(run, normed)[0], guards.total
 
@@ -230,6 +235,15 @@ class Guards:
     @property
     def total(self) -> torch.Tensor:
         return torch.stack(self._sums).sum()
+
+
+def out_of_range(hint: str) -> UnfedError:
+    """What a client says where guards fell: the fault lies with no party."""
+    return UnfedError(
+        "the model's numbers left the range that was calibrated, so that this answer would be wrong",
+        kind="role",
+        hint=hint,
+    )
 
 
 def _cut(run: Run, wire: Wire, bits: int) -> Wire:

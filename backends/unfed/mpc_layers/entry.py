@@ -1,0 +1,144 @@
+"""An entry that runs the first layers too, as one of the engine's two nodes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import torch
+
+from unfed.plugins import UnfedError, serve
+
+from ...common.beginning import beginning
+from ...common.folded import fold
+from ...mpc.engine.embedding import Keys, levels
+from ...mpc.transformer.bounds import fit
+from ...mpc.transformer.calibrate import calibrate
+from ...mpc.transformer.program import Transformer
+from ...mpc.transformer.public import fixed
+from ...mpc.transformer.running import Material, RunSession
+from ...mpc.transformer.scales import Format
+from ...mpc.transformer.warm import warm
+from ..cells import read_keys
+from ..hop import Hop, Passage
+from ..names import DEALER, ENTRIES, FIRST
+from ..onion import Unsealed
+from .cells import ToNode, decode_told, guard, prepared, read_step
+
+LEAVE = 5.0
+"""Seconds that a step under way has to end once its circuit is closed: then both entries have ended it alike."""
+
+
+class LayersEntry(Hop):
+    """Learns how many tokens there are and nothing else; of all that depends on them it holds a share.
+
+    Settings:
+        party: 0 or 1.
+        layers: how many of the first ones it runs.
+        context: most rows of a session.
+    """
+
+    async def start(self) -> None:
+        await super().start()
+        self._party: int = self.ctx.settings["party"]
+        self._peer = ENTRIES[1 - self._party]
+        self._layers: int = self.ctx.settings["layers"]
+        self._card = self.ctx.model.card
+        self._depth = levels(self._card.vocab)
+        folded = fold(self.ctx.model, self._layers)
+        if self._party == 0:
+            ranges = calibrate(beginning(self.ctx.model, self._layers), self.ctx.settings["context"])
+            self._format = fit(folded, ranges)
+        else:
+            self._format = Format.travelled(await self.ctx.call(ENTRIES[0], "format"))
+        self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
+        warm(self._transformer, self._party)
+        self._sessions: dict[Passage, _Session] = {}
+        self.ctx.hold("weights opened", tensors=sorted(self._card.opened(self.ctx.model.opens)))
+
+    @serve
+    async def format(self, sender: str) -> list[object]:
+        """How the layers' numbers are held, from their weights and from running them on random tokens."""
+        return list(self._format)
+
+    async def arrived(self, passage: Passage, told: bytes) -> None:
+        try:
+            self._sessions[passage] = _Session(self._party, decode_told(told))
+        except msgspec.MsgspecError:
+            raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
+
+    async def closed(self, passage: Passage) -> None:
+        if (session := self._sessions.pop(passage, None)) is None:
+            return
+        session.over = True
+        try:
+            async with asyncio.timeout(LEAVE), session.turn:
+                pass
+        except TimeoutError:
+            pass  # its peer was never asked for the step
+        session.running.close()
+        await self.ctx.send(DEALER, "end", session=session.told.material)
+        await self.ctx.send(FIRST, "end", session=session.told.session)
+
+    async def received(self, passage: Passage, data: bytes) -> None:
+        session, sender = self._sessions[passage], passage.before[0]
+        async with session.turn:
+            try:
+                if session.running.prepared == session.running.done:
+                    await self._prepare(passage, session, data)
+                else:
+                    await self._step(passage, session, data)
+            except Unsealed as error:
+                raise self._misused(sender, f"sent {error}") from None
+            except UnfedError:
+                if not session.over:  # or nobody waits for it any more
+                    raise
+
+    async def _prepare(self, passage: Passage, session: _Session, data: bytes) -> None:
+        """Fetch and expand the next step's randomness."""
+        asked, running = read_step(data), session.running
+        if asked.start != running.ahead or asked.start + asked.tokens > self.ctx.settings["context"]:
+            raise Unsealed("a cell that prepares a step out of turn, or more rows than there may be")
+        running.prepared, running.ahead = running.prepared + 1, asked.start + asked.tokens
+        told = {"session": session.told.material, "step": running.done, "start": asked.start, "tokens": asked.tokens}
+        material = Material.travelled(await self.ctx.call(DEALER, "material", **told), DEALER)
+        await asyncio.to_thread(running.prepare, self._transformer, asked.start, asked.tokens, material)
+        await self.answer(passage, prepared())
+
+    async def _step(self, passage: Passage, session: _Session, data: bytes) -> None:
+        """Run tokens through the layers."""
+        start, keys = read_keys(data, self._card.vocab, self._depth)
+        running, told, tokens = session.running, session.told, len(keys.root)
+        if not running.ready or (start, tokens) != (running.ready[0].start, running.ready[0].tokens):
+            raise Unsealed("a cell whose keys do not fit what was prepared")
+        self.ctx.hold("keys", **keys._asdict())
+        running.done += 1
+        share, fallen = await asyncio.to_thread(self._run, session, keys)
+        if session.over:
+            return
+        self.ctx.contribute(rows=tokens, layer_tokens=self._layers * tokens)
+        await self.answer(passage, guard(int(fallen)))
+        named = {"session": told.session, "reply": told.reply, "start": start}
+        await self.ctx.send(FIRST, "hidden_share", **named, share=share, scale=self._transformer.scales.residual)
+
+    def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        running = session.running
+        if running.channel is None:
+            running.channel = self.ctx.channel(self._peer, f"layers {session.told.peer.hex()}")
+            if session.over:  # while it was waited for
+                running.close()
+        given = self._transformer.weights.embedding.given(self._party, keys)
+        return running.run(self._transformer, self._peer, given)
+
+
+class _Session:
+    """Attributes:
+    turn: held by whatever is done for the session, one after the other.
+    over: whether its circuit is closed.
+    """
+
+    def __init__(self, party: int, told: ToNode) -> None:
+        self.told = told
+        self.running = RunSession(party)
+        self.turn = asyncio.Lock()
+        self.over = False

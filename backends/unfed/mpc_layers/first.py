@@ -1,0 +1,33 @@
+"""The first of the layers' nodes where the entries have run layers before it."""
+
+from __future__ import annotations
+
+import torch
+
+from unfed.plugins import UnfedError, serve
+
+from ...mpc.engine.ring import decode
+from ..layers import Joining, Last
+
+
+class Continuing(Joining):
+    """Puts the entries' shares of hidden states together: here activations lie open for the first time."""
+
+    ring = torch.int64
+
+    @serve
+    async def hidden_share(
+        self, sender: str, *, session: bytes, reply: bytes, start: int, share: torch.Tensor, scale: int
+    ) -> None:
+        """Of hidden states [t, hidden] over Z_2^64, with `scale` bits of fraction: int64."""
+        self._expect(sender)
+        if not 0 <= scale < 63:
+            raise UnfedError(f"{sender} sent a share at no scale", kind="protocol", party=sender)
+        if (whole := self._join(sender, session, (start, scale), share)) is not None:
+            hidden = decode(whole, scale).float()
+            self.ctx.hold("hidden", hidden=hidden)
+            await self._run(sender, session, reply, hidden[None], start)
+
+
+class ContinuingAlone(Continuing, Last):
+    """All layers that the entries have not run, at one node."""

@@ -1,0 +1,73 @@
+"""One query's circuits where the entries run layers too, as its client has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import torch
+
+from unfed.plugins import Context
+
+from ...mpc.transformer.parts import parts
+from ...mpc.transformer.program import out_of_range
+from ..cells import encode_told
+from ..names import ENTRIES
+from ..onion import Hop, new_id
+from ..session import Session
+from .cells import ToNode, read_guard, read_prepared, step
+
+
+class LayersSession(Session):
+    """Has every step prepared before it sends keys, and adds up what the entries say of guards that fell.
+
+    Args:
+        layers: how many the entries run.
+    """
+
+    answering = (0, 1, 2)
+
+    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]], layers: int) -> None:
+        super().__init__(ctx, paths)
+        self._few = msgspec.structs.replace(ctx.model.card, layers=layers)
+        self._rows = 0
+        self._due = [True for _ in ENTRIES]
+        """Of each entry, whether it has to say next that a step is prepared."""
+        self._prepared = [asyncio.Queue[None]() for _ in ENTRIES]
+        self._guards = [asyncio.Queue[int]() for _ in ENTRIES]
+
+    def parts(self, tokens: int) -> list[int]:
+        return parts(self._few, tokens)
+
+    async def prepare(self, tokens: int) -> None:
+        with self._ctx.phase("randomness", "offline"):
+            for number in range(len(ENTRIES)):
+                await self._send(number, step(self._rows, tokens))
+            self._rows += tokens
+            await asyncio.gather(*(each.get() for each in self._prepared))
+
+    async def result(self) -> torch.Tensor:
+        """Likewise.
+
+        Raises:
+            UnfedError: a number left the range that the protocol can compute in, so that they would be wrong.
+        """
+        hidden = await super().result()
+        if sum([await each.get() for each in self._guards]) % (1 << 64):
+            raise out_of_range("use another prompt, or set unfed.mpc_layers=0")
+        return hidden
+
+    def _told(self, session: bytes, reply: bytes) -> bytes:
+        return encode_told(ToNode(session, reply, new_id(), new_id()))
+
+    def _heard(self, number: int, data: bytes) -> None:
+        if number >= len(ENTRIES):
+            super()._heard(number, data)
+        elif self._due[number]:
+            read_prepared(data)
+            self._prepared[number].put_nowait(None)
+            self._due[number] = False
+        else:
+            self._guards[number].put_nowait(read_guard(data))
+            self._due[number] = True
