@@ -162,6 +162,9 @@ class Role:
     async def stop(self) -> None:
         """The fleet is going down."""
 
+    async def gone(self, peer: str) -> None:
+        """A peer's process has ended: what was kept for its sake can go. A fresh one, if any, knows nothing of it."""
+
     async def forget(self, query: str) -> None:
         """A query ended, however it ended: drop what was kept for it. Called for what it adopted, too."""
 

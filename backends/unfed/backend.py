@@ -27,6 +27,8 @@ from .names import DEALER, ENTRIES, GUARD, VERIFIER
 from .promises import guarantee
 
 ROLES = "unfed.backends.unfed"
+_LOSABLE: dict[str, Any] = {"restart": "on-failure", "survivable": True}
+"""Of parties whose work the client has done again elsewhere, or by whoever takes their place."""
 _CONTEXT = 1 << 16
 """Most rows of a session of a model that says of no limit."""
 
@@ -37,6 +39,8 @@ class UnfedOptions(AnyOptions):
     leaves fewer to them, there are as many nodes as that."""
     relays: int = Field(default=1, ge=0, le=3)
     """Relays on each circuit between the guard and the circuit's end."""
+    replicas: int = Field(default=1, ge=1, le=8)
+    """Nodes for each range of layers: an answer goes over one of them, and over another where that one is lost."""
     tail: int = Field(default=0, ge=0)
     """Last layers that the client runs itself: without any, the last node could work out what is likely to come, for
     the output matrix is public."""
@@ -82,18 +86,19 @@ class Unfed(Backend):
         checked = _checked(options)
         ends = (*ENTRIES, nodes[-1], *((VERIFIER,) if checked else ()))
         paths = [[GUARD, *_relays(number, options.relays), end] for number, end in enumerate(ends)]
-        behind = _behind(paths)
+        replicas = {name: _replicas(name, options.replicas) for name in nodes}
+        behind = _behind(paths, replicas)
         parties = [
             _client(card, options, paths, nodes),
             *(
-                Party(name, f"{ROLES}.hop:Hop", settings={"behind": after})
+                Party(name, f"{ROLES}.hop:Hop", settings={"behind": after}, **_LOSABLE)
                 for name, after in behind.items()
                 if name not in ends
             ),
-            *(_entry(name, party, card, shared, checked) for party, name in enumerate(ENTRIES)),
+            *(_entry(name, party, card, options, replicas[nodes[0]]) for party, name in enumerate(ENTRIES)),
             *([_dealer(card, shared)] if shared else []),
             *_layers(nodes, ranges, options, positions),
-            *([_verifier(nodes)] if checked else []),
+            *([_verifier(list(replicas.values()))] if checked else []),
         ]
         pairs = dict.fromkeys((a, b) for path in paths for a, b in pairwise(("client", *path)))
         links = [Link(a, b) for a, b in pairs]
@@ -141,14 +146,20 @@ def _relays(circuit: int, count: int) -> list[str]:
     return [f"relay-{circuit}" if count == 1 else f"relay-{circuit}-{number}" for number in range(count)]
 
 
-def _behind(paths: list[list[str]]) -> dict[str, list[str]]:
-    """Of every hop, those that may come after it."""
+def _replicas(name: str, count: int) -> list[str]:
+    """Names of the processes of a party."""
+    return list(Party(name, "", replicas=count).processes())
+
+
+def _behind(paths: list[list[str]], replicas: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Of every hop, the processes that may come after it."""
     found: dict[str, list[str]] = {}
     for path in paths:
         for name, after in zip(path, [*path[1:], None], strict=True):
             known = found.setdefault(name, [])
-            if after is not None and after not in known:
-                known.append(after)
+            for process in replicas.get(after, [after]) if after is not None else []:
+                if process not in known:
+                    known.append(process)
     return found
 
 
@@ -162,30 +173,35 @@ def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], node
         f"{ROLES}.client:Client",
         opens={"model": tuple(opens)},
         settings={
-            "paths": paths,
+            "entries": paths[:2],
+            "reply": paths[2][:-1],
+            "verifier": paths[3] if len(paths) > 3 else [],
+            "nodes": [_replicas(name, options.replicas) for name in nodes],
             "tail": tail,
             "mpc_layers": options.mpc_layers,
-            "nodes": list(nodes),
             "checks": checks,
         },
         knows=tuple(known),
     )
 
 
-def _verifier(nodes: tuple[str, ...]) -> Party:
+def _verifier(nodes: list[list[str]]) -> Party:
     return Party(
         VERIFIER,
         f"{ROLES}.verifier:Verifier",
         opens={"model": ("all",)},
-        settings={"behind": [], "layers": list(nodes)},
+        settings={"behind": [], "layers": nodes},
         knows=ENTRIES,
+        **_LOSABLE,
     )
 
 
-def _entry(name: str, party: int, card: ModelCard, shared: int, stated: bool) -> Party:
-    opens, settings = ["config", "embedding"], {"party": party, "behind": [], "stated": stated}
+def _entry(name: str, party: int, card: ModelCard, options: UnfedOptions, firsts: list[str]) -> Party:
+    opens, shared = ["config", "embedding"], options.mpc_layers
+    settings: dict[str, Any] = {"party": party, "behind": [], "firsts": firsts, "stated": _checked(options)}
     if not shared:
-        return Party(name, f"{ROLES}.entry:Entry", opens={"model": tuple(opens)}, settings=settings)
+        role = f"{ROLES}.entry:Entry"
+        return Party(name, role, opens={"model": tuple(opens)}, settings=settings, **_LOSABLE)
     return Party(
         name,
         f"{ROLES}.mpc_layers.entry:LayersEntry",
@@ -206,7 +222,7 @@ def _computing(card: ModelCard, shared: int) -> dict[str, Any]:
 def _layers(
     nodes: tuple[str, ...], ranges: list[tuple[int, int]], options: UnfedOptions, positions: bool
 ) -> list[Party]:
-    around: list[Any] = [list(ENTRIES), *([name] for name in nodes)]
+    around = [list(ENTRIES), *(_replicas(name, options.replicas) for name in nodes), []]
     parties = []
     for number, (name, (first, last)) in enumerate(zip(nodes, ranges, strict=True)):
         at_start, at_end = number == 0, number == len(nodes) - 1
@@ -217,7 +233,7 @@ def _layers(
             "first": first,
             "last": last,
             "before": around[number],
-            "after": "" if at_end else nodes[number + 1],
+            "after": around[number + 2],
             "wire_dtype": options.wire_dtype,
             "stated": _checked(options),
             "verifier": VERIFIER if _checked(options) else "",
@@ -225,7 +241,16 @@ def _layers(
         }
         if options.cheat and number == len(nodes) // 2:
             module, settings["cheat"] = "cheats", options.cheat
-        parties.append(Party(name, f"{ROLES}.{module}:{role}", opens={"model": tuple(opens)}, settings=settings))
+        parties.append(
+            Party(
+                name,
+                f"{ROLES}.{module}:{role}",
+                opens={"model": tuple(opens)},
+                settings=settings,
+                replicas=options.replicas,
+                **_LOSABLE,
+            )
+        )
     return parties
 
 

@@ -22,10 +22,12 @@ class ToEntry(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         session: what both entries call the session to the first of the layers, which puts their shares together by it.
         reply: names the reply circuit at the last of the layers; handed on by all of them.
+        route: the nodes that run the layers, first to last; each is told those after it.
     """
 
     session: bytes
     reply: bytes
+    route: tuple[str, ...]
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="ask"):

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import Context, UnfedError
+from unfed.plugins import Context, Failure, UnfedError
 
+from .names import VERIFIER
 from .onion import Circuit, Hop, Unsealed, new_id, unpadded
 from .session import Session
 from .statements import Signed
 from .verifier import Check, Verdict, Write, decode_verdict, decode_written, encode_cell
+from .ways import Ways
 
 _random = secrets.SystemRandom()
 
 
 class Verification:
-    """The client's side of a verifier, which it reaches by circuits of their own.
+    """The client's side of a verifier, which it reaches by circuits of their own."""
 
-    Args:
-        path: to the verifier, guard first.
-    """
-
-    def __init__(self, ctx: Context, path: Sequence[Hop]) -> None:
-        self._ctx, self._path = ctx, path
-        self._open: dict[bytes, tuple[Circuit, asyncio.Future[bytes]]] = {}
+    def __init__(self, ctx: Context, ways: Ways) -> None:
+        self._ctx, self._ways = ctx, ways
+        self._open: dict[bytes, tuple[Circuit, list[Hop], asyncio.Future[bytes]]] = {}
 
     async def check(self, session: Session, said: Sequence[Signed]) -> Verdict:
         """Have the session done again, of which the verifier sees everything then.
@@ -38,7 +37,7 @@ class Verification:
             UnfedError: (`protocol`, naming it) the verifier answers what is no verdict.
         """
         cells = tuple(tuple(each) for each in session.cells)
-        answered = await self._asked(Check(session.secret, tuple(said), cells))
+        answered = await self._asked(Check(session.secret, session.way.route, tuple(said), cells))
         try:
             return decode_verdict(answered)
         except msgspec.MsgspecError:
@@ -52,31 +51,38 @@ class Verification:
         except msgspec.MsgspecError:
             raise self._nonsense() from None
 
-    def came(self, circuit: bytes, data: bytes) -> bool:
-        """A cell came back; whether it was for the client from its verifier."""
+    def came(self, circuit: bytes, data: bytes) -> None:
+        """A cell came back. Raises UnfedError (`protocol`) where the verifier did not seal it."""
         if (found := self._open.get(circuit)) is None:
-            return False
+            return
         try:
-            found[1].set_result(unpadded(found[0].open(data)))
+            found[2].set_result(unpadded(found[0].open(data)))
         except (Unsealed, asyncio.InvalidStateError) as error:
-            by = getattr(error, "by", ()) or (self._path[-1].name,)
+            by = getattr(error, "by", ()) or (found[1][-1].name,)
             raise UnfedError(f"{' or '.join(by)} sent back what does not open", kind="protocol", party=by[0]) from None
-        return True
+
+    def lost(self, party: str, failure: Failure) -> None:
+        """Whoever waits for an answer over this party is told."""
+        for _, path, future in self._open.values():
+            if party in {hop.name for hop in path} and not future.done():
+                future.set_exception(UnfedError.of(failure))
 
     async def _asked(self, what: Check | Write) -> bytes:
-        name, circuit, guard = new_id(), Circuit(self._path, b""), self._path[0].name
+        path = await self._ways.to_verifier()
+        name, circuit, guard = new_id(), Circuit(path, b""), path[0].name
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._open[name] = circuit, future
+        self._open[name] = circuit, path, future
         try:
             await self._ctx.send(guard, "open", circuit=name, data=circuit.opening)
             await self._ctx.send(guard, "cell", circuit=name, data=circuit.seal(encode_cell(what)))
             return await future
         finally:
             del self._open[name]
-            await self._ctx.send(guard, "close", circuit=name)
+            with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close
+                await self._ctx.send(guard, "close", circuit=name)
 
     def _nonsense(self) -> UnfedError:
-        return UnfedError("it answers what is no verdict", kind="protocol", party=self._path[-1].name)
+        return UnfedError("it answers what is no verdict", kind="protocol", party=VERIFIER)
 
 
 class Caught:
@@ -111,12 +117,19 @@ class Caught:
         self._found[party] = self._ctx.certificate(party), failure
         return failure
 
-    def check(self) -> None:
-        """Raises UnfedError naming a party that was caught and is still there."""
-        for party, (certificate, failure) in list(self._found.items()):
-            if self._ctx.certificate(party) == certificate:
-                raise UnfedError.of(failure.failure)
-            del self._found[party]
+    def why(self, party: str) -> UnfedError | None:
+        """Why the party is not to be used, if it was caught and is still the same."""
+        certificate, failure = self._found.get(party, ("", None))
+        if failure is None or self._ctx.certificate(party) != certificate:
+            self._found.pop(party, None)
+            return None
+        return UnfedError.of(failure.failure)
+
+    def check(self, parties: Iterable[str]) -> None:
+        """Raises UnfedError naming one of these that was caught."""
+        for party in parties:
+            if (failure := self.why(party)) is not None:
+                raise failure
 
 
 def falls(rate: float, times: int = 1) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import DynamicCache
 
-from unfed.plugins import Answer, ClientRole, Metric, Query, Token, UnfedError, serve
+from unfed.plugins import Answer, ClientRole, Failure, Metric, Note, Query, Token, UnfedError, serve
 
 from ..common.ends import Head
 from ..common.generation import Generation
@@ -21,22 +22,24 @@ from ..mpc.engine.embedding import keys
 from .agreement import agreed
 from .checks import Caught, Verification, falls
 from .decoys import Decoys
-from .hop import public_keys
 from .mpc_layers.session import LayersSession
-from .names import DECOYS
-from .onion import Hop
+from .names import DECOYS, ENTRIES
 from .session import Session
 from .statements import Signed
 from .texts import Texts, read_texts
+from .ways import Way, Ways
 
 log = logging.getLogger("unfed.backends.unfed")
+
+TRIES = 6
+"""Losses in a row, without a token between them, after which an answer is given up."""
 
 
 class Client(ClientRole):
     """Settings:
-    paths: names of the hops of the circuits, guard first: to each entry, to the last of the layers, and to the verifier
-        where there is one.
-    nodes: those that run the layers.
+    entries, reply, verifier: names of the hops of the circuits, guard first: to each entry, to the last of the layers
+        but without it, and to the verifier, where there is one.
+    nodes: the replicas that run each range of layers.
     tail: the first of the layers that the client runs itself, or None.
     mpc_layers: how many layers the entries run.
     checks: `kind`, `rate`, `decoys` and `proofs`, as the options of these names.
@@ -54,16 +57,14 @@ class Client(ClientRole):
         if self._tail is not None:
             self._tail.warm()
         keys([0], card.vocab)  # compiles, or loads what was compiled
-        paths: list[list[str]] = settings["paths"]
-        told = await self.ctx.call(paths[0][0], "directory")
-        public = public_keys(self.ctx, told, {name for path in paths for name in path})
-        hops = [[Hop(name, public[name]) for name in path] for path in paths]
-        self._paths = hops[:3]
-        self._sessions: dict[bytes, Session] = {}
-        self._nodes: tuple[str, ...] = tuple(settings["nodes"])
         self._checks = settings["checks"]
         self._caught = Caught(self.ctx, self._checks["proofs"])
-        self._verification = Verification(self.ctx, hops[3]) if len(hops) > 3 else None
+        entries, verifier = settings["entries"], settings["verifier"]
+        self._ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why)
+        await self._ways.learn()
+        self._sessions: dict[bytes, Session] = {}
+        self._stated = bool(verifier)
+        self._verification = Verification(self.ctx, self._ways) if verifier else None
         self._decoys: Decoys | None = None
         if self._verification is not None and self._checks["kind"] == "decoys":
             texts = Texts(self._texts_beside(), self._text.encode)
@@ -76,8 +77,8 @@ class Client(ClientRole):
         beside = Path(self.ctx.model.card.folder) / DECOYS
         return read_texts(beside) if beside.is_file() else []
 
-    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Answer]:
-        self._caught.check()
+    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Answer]:
+        self._caught.check(ENTRIES)
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
         sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
@@ -87,31 +88,60 @@ class Client(ClientRole):
                 yield Metric(name="decoys checked", value=checked)
         try:
             stream = self._text.stream()
-            async with self._session() as session:
-                async with aclosing(self._tokens(session, prompt, sampler)) as tokens:
-                    async for token, logits in tokens:
-                        text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
-                        yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
-                if self._verification is not None:
-                    await self._account(session, len(sampler.tokens))
+            async with aclosing(self._tokens(prompt, sampler)) as found:
+                async for each in found:
+                    if isinstance(each, Note):
+                        yield each
+                        continue
+                    token, logits = each
+                    text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
+                    yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
         finally:
             if self._decoys is not None:
                 self._decoys.answered()
         assert sampler.stopped is not None
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
-    async def _tokens(
-        self, session: Session, prompt: list[int], sampler: Sampler
+    async def _tokens(self, prompt: list[int], sampler: Sampler) -> AsyncGenerator[tuple[int, torch.Tensor] | Note]:
+        """Tokens, and the logits that each was taken from; and what happened on the way.
+
+        Where a party is lost, what there is so far is asked again over others, or over whoever takes its place.
+        """
+        ids, tries = list(prompt), 0
+        while True:
+            way = await self._ways.way()
+            try:
+                async with self._session(way) as session:
+                    if sampler.stopped is None:
+                        async with aclosing(self._run(session, ids, sampler)) as found:
+                            async for token, logits in found:
+                                ids.append(token)
+                                tries = 0
+                                yield token, logits
+                        if self._verification is not None:
+                            await self._account(session, len(sampler.tokens))
+                return
+            except UnfedError as error:
+                party, tries = error.failure.party or "", tries + 1
+                if error.failure.kind != "party-lost" or tries > TRIES or not await self._ways.misses(party):
+                    raise
+                if sampler.stopped is not None:
+                    yield Note(kind="check", party=party, text="lost before anybody had said what they did")
+                    return
+                yield Note(kind="retry", party=party, text=f"lost; asked again from token {len(ids) - len(prompt)} on")
+
+    async def _run(
+        self, session: Session, ids: list[int], sampler: Sampler
     ) -> AsyncGenerator[tuple[int, torch.Tensor]]:
-        """Tokens, and the logits that each was taken from."""
-        start = 0
+        """Tokens after `ids`, and the logits that each was taken from."""
+        start, asked = 0, len(ids)
         cache = None if self._tail is None else self._tail.new_cache()
         with self.ctx.phase("prefill"):
             await session.open()
-        for size in session.parts(len(prompt)):
+        for size in session.parts(asked):
             await session.prepare(size)
             with self.ctx.phase("prefill"):
-                await session.ask(prompt[start : start + size], start)
+                await session.ask(ids[start : start + size], start)
                 logits = self._logits(await session.result(), cache)
             start += size
         while True:
@@ -119,6 +149,7 @@ class Client(ClientRole):
             if sampler.stopped is None:
                 await session.prepare(1)
             with self.ctx.phase("decode"):
+                began = time.perf_counter()
                 if sampler.stopped is None:  # the nodes go on while the token is shown
                     await session.ask([token], start)
                     start += 1
@@ -126,6 +157,7 @@ class Client(ClientRole):
                 if sampler.stopped is not None:
                     return
                 logits = self._logits(await session.result(), cache)
+                self._ways.took(session.way, time.perf_counter() - began)
 
     async def _account(self, session: Session, tokens: int) -> None:
         """Have all say what they did; with live checks, perhaps done again.
@@ -141,7 +173,7 @@ class Client(ClientRole):
 
     async def _said(self, session: Session) -> Sequence[Signed]:
         said = await session.statements()
-        agreed(self.ctx, session, said, self._nodes)
+        agreed(self.ctx, session, said, session.way.route)
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> None:
@@ -159,11 +191,14 @@ class Client(ClientRole):
         """A session like any other, of a text that nobody has asked; then it is done again."""
         sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
         try:
-            async with self._session() as session:
-                async for _ in self._tokens(session, prompt, sampler):
+            async with self._session(await self._ways.way()) as session:
+                async for _ in self._run(session, prompt, sampler):
                     pass
                 await self._check(session, await self._said(session))
         except UnfedError as error:
+            if error.failure.kind == "party-lost":
+                log.info("a decoy was broken off: %s", error)
+                return
             if error.failure.kind != "protocol" or error.failure.party is None:
                 raise
             self._caught.keep(error.failure.party, error)  # whoever asks next is told
@@ -172,20 +207,30 @@ class Client(ClientRole):
     # -- sessions
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Session]:
+    async def _session(self, way: Way) -> AsyncIterator[Session]:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
         layers: int = self.ctx.settings["mpc_layers"]
-        if layers:
-            session: Session = LayersSession(self.ctx, self._paths, layers)
-        else:
-            session = Session(self.ctx, self._paths, self._verification is not None)
+        session = LayersSession(self.ctx, way, layers) if layers else Session(self.ctx, way, self._stated)
         self._sessions |= dict.fromkeys(session.names, session)
+        self._ways.begins(way)
         try:
             yield session
         finally:
+            self._ways.over(way)
             for name in session.names:
                 del self._sessions[name]
             await session.close()
+
+    def lost(self, party: str, failure: Failure) -> None:
+        self._ways.lost(party, failure)
+        for session in set(self._sessions.values()):
+            if party in session.way.parties:
+                session.fail(UnfedError(failure.message, kind="party-lost", party=party, hint=failure.hint))
+        if self._verification is not None:
+            self._verification.lost(party, failure)
+
+    def returned(self, party: str) -> None:
+        self._ways.returned(party)
 
     def _logits(self, hidden: torch.Tensor, cache: DynamicCache | None) -> torch.Tensor:
         """Logits [vocab] after the last of [1, t, width]."""

@@ -13,7 +13,6 @@ from ..mpc.engine.rows import HALF, Rows
 from .cells import Over, ToEntry, bits_of, decode_told, read
 from .hop import Hop, Passage
 from .ledger import Ledgers
-from .names import FIRST
 from .onion import Unsealed
 from .statements import raw
 
@@ -25,6 +24,7 @@ class Entry(Hop):
 
     Settings:
         party: 0 or 1.
+        firsts: nodes that the layers may begin at.
         stated: whether it is to be held to what it does.
     """
 
@@ -37,24 +37,35 @@ class Entry(Hop):
         self._depth = levels(self._card.vocab)
         self._told: dict[Passage, ToEntry] = {}
         tensors = self.ctx.model.tensors(*embedding.opened)
-        self._ledgers = Ledgers(self.ctx, (), tensors, "z32", (CLIENT,)) if self.ctx.settings["stated"] else None
+        self._ledgers = Ledgers(self.ctx, (), tensors, "z32") if self.ctx.settings["stated"] else None
         look_up(self._party, keys([0], self._card.vocab)[self._party], self._table)  # compiles, or loads what was
         self.ctx.hold("weights opened", tensors=sorted(embedding.opened))
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
         try:
-            self._told[passage] = decode_told(told)
+            found = decode_told(told)
         except msgspec.MsgspecError:
             raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
+        if not found.route or found.route[0] not in self.ctx.settings["firsts"]:
+            raise self._misused(passage.before[0], "opened a circuit that leads to no layers")
+        self._told[passage] = found
+
+    async def gone(self, peer: str) -> None:
+        """Of sessions that went there nothing is sent any more: a fresh process would not know what to do with it."""
+        for passage in [passage for passage, told in self._told.items() if told.route[0] == peer]:
+            del self._told[passage]
+        await super().gone(peer)
 
     async def closed(self, passage: Passage) -> None:
         if (told := self._told.pop(passage, None)) is not None:
             if self._ledgers is not None:
                 self._ledgers.drop(told.session)
-            await self.ctx.send(FIRST, "end", session=told.session)
+            await self.ctx.send(told.route[0], "end", session=told.session)
 
     async def received(self, passage: Passage, data: bytes) -> None:
-        told, sender = self._told[passage], passage.before[0]
+        if (told := self._told.get(passage)) is None:
+            return  # whoever it was for is gone
+        sender = passage.before[0]
         try:
             asked = read(data, self._card.vocab, self._depth)
         except Unsealed as error:
@@ -66,9 +77,11 @@ class Entry(Hop):
         self.ctx.hold("keys", **given._asdict())
         share = look_up(self._party, given, self._table).to(torch.int32)
         self.ctx.contribute(rows=len(share))
-        await self.ctx.send(FIRST, "share", session=told.session, reply=told.reply, start=start, share=share)
+        first, *route = told.route
+        named = {"session": told.session, "reply": told.reply, "route": route}
+        await self.ctx.send(first, "share", **named, start=start, share=share)
         if self._ledgers is not None:
-            ledger = self._ledgers.of(told.session, told.session)
+            ledger = self._ledgers.of(told.session, told.session, (CLIENT,))
             ledger.receives(CLIENT, start, data)
             ledger.sent.add(start, raw(share))
 
@@ -76,4 +89,4 @@ class Entry(Hop):
         if self._ledgers is None:
             return
         mine = self._ledgers.commit(told.session, release, {})
-        await self.ctx.send(FIRST, "over", session=told.session, reply=told.reply, release=release, said=[tuple(mine)])
+        await self.ctx.send(told.route[0], "over", session=told.session, release=release, said=[tuple(mine)])

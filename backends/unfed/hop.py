@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from unfed.plugins import Context, Role, UnfedError, serve
@@ -63,7 +64,8 @@ class Hop(Role):
         """Public keys of this hop and all behind it, each with its party's signature."""
         found: dict[str, list[bytes]] = {}
         for name in self._behind:
-            found |= await self.ctx.call(name, "directory")
+            with contextlib.suppress(UnfedError):  # one that is gone is not in it until it is back
+                found |= await self.ctx.call(name, "directory")
         public = self._secret.public_key().public_bytes_raw()
         return found | {self.ctx.name: [public, self.ctx.sign(announcement(public))]}
 
@@ -103,7 +105,7 @@ class Hop(Role):
             raise self._misused(sender, f"sent {error}") from None
         if passage.after is None:
             await self.received(passage, data)
-        else:
+        elif passage.after in self._returning:
             await self.ctx.send(passage.after[0], "cell", circuit=passage.after[1], data=data)
         passage.out.prepare()
 
@@ -121,14 +123,22 @@ class Hop(Role):
     @serve
     async def close(self, sender: str, *, circuit: bytes) -> None:
         """A circuit is over."""
-        passage = self._passages.pop((sender, circuit), None)
-        if passage is None:
+        await self._over((sender, circuit))
+
+    async def _over(self, before: Key) -> None:
+        if (passage := self._passages.pop(before, None)) is None:
             return
         if passage.after is None:
             await self.closed(passage)
-        else:
-            del self._returning[passage.after]
+        elif self._returning.pop(passage.after, None) is not None:
             await self.ctx.send(passage.after[0], "close", circuit=passage.after[1])
+
+    async def gone(self, peer: str) -> None:
+        """Circuits that came from there are over; on those that went there nothing is sent any more."""
+        for after in [after for after in self._returning if after[0] == peer]:
+            del self._returning[after]
+        for before in [before for before in self._passages if before[0] == peer]:
+            await self._over(before)
 
     def _misused(self, sender: str, what: str) -> UnfedError:
         return UnfedError(f"{sender} {what}", kind="protocol", party=sender)
@@ -159,15 +169,19 @@ def announcement(public: bytes) -> bytes:
     return b"unfed.backends.unfed hop\0" + public
 
 
-def public_keys(ctx: Context, told: Any, names: Iterable[str]) -> dict[str, bytes]:
+def public_keys(ctx: Context, told: Any, names: Iterable[str], lost: Collection[str] = ()) -> dict[str, bytes]:
     """At the client: the hops' public keys as their parties have signed them.
 
+    Args:
+        lost: hops whose keys may be missing.
     Raises:
         UnfedError: (`protocol`) a key is missing, or another party's.
     """
     found: dict[str, bytes] = {}
     for name in names:
         line = told.get(name) if isinstance(told, dict) else None
+        if line is None and name in lost:
+            continue
         if not isinstance(line, list) or len(line) != 2 or not all(isinstance(part, bytes) for part in line):
             raise UnfedError(f"the directory has no key of {name}", kind="protocol", party=name)
         public, signature = line

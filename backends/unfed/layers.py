@@ -20,12 +20,30 @@ from .onion import new_id
 from .statements import Signed, raw
 
 
+class Onward:
+    """A session at a node.
+
+    Attributes:
+        senders: whose links it comes over.
+        name: what it is called on the way out.
+        route: the nodes still to come, the next one first.
+        reply: the name of its reply circuit.
+        ledger: where the node is held to what it does.
+        lost: whether the next node is gone, so that nothing is sent any more.
+    """
+
+    def __init__(self, senders: tuple[str, ...], name: bytes, route: list[str], reply: bytes) -> None:
+        self.senders, self.name, self.route, self.reply = senders, name, route, reply
+        self.ledger: Ledger | None = None
+        self.lost = False
+
+
 class Layers(Role):
     """Runs its layers on what comes in and hands the result on. A session bears another name on each link.
 
     Settings:
         first, last: its layers.
-        before: who may send; after: who is next, or nobody.
+        before: who may send; after: who may be next, none at the end.
         wire_dtype: of hidden states between nodes.
         stated: whether it is to be held to what it does.
         verifier: who may have it open what it sent, with the client's leave; or nobody.
@@ -35,54 +53,68 @@ class Layers(Role):
     async def start(self) -> None:
         model, settings = self.ctx.model, self.ctx.settings
         self._before: tuple[str, ...] = tuple(settings["before"])
-        self._after: str = settings["after"]
+        self._after: tuple[str, ...] = tuple(settings["after"])
         self._wire = Hidden(settings["wire_dtype"], model.card.hidden)
         self._shard = shard(model, settings["first"], settings["last"])
-        self._sessions = Sessions(self._shard.new_cache, model.card.context)
-        self._names: dict[bytes, bytes] = {}
+        self._caches = Sessions(self._shard.new_cache, model.card.context)
+        self._sessions: dict[bytes, Onward] = {}
         self._shard.warm()
         self._ledgers: Ledgers | None = None
         if settings["stated"]:
             run = (self._shard.first, self._shard.last)
-            tensors = model.tensors(*self._shard.tensors)
-            self._ledgers = Ledgers(self.ctx, run, tensors, settings["wire_dtype"], self._before)
+            self._ledgers = Ledgers(self.ctx, run, model.tensors(*self._shard.tensors), settings["wire_dtype"])
         self.ctx.hold("weights opened", tensors=sorted(self._shard.tensors))
 
+    # -- one step
+
     @serve
-    async def forward(self, sender: str, *, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
+    async def forward(
+        self, sender: str, *, session: bytes, reply: bytes, route: list[str], hidden: torch.Tensor, start: int
+    ) -> None:
         """Hidden states [1, t, width] of places `start`, `start` + 1, …"""
         self._expect(sender)
+        onward = self._begin((sender,), session, reply, route)
         rows = self._wire.unpack(hidden, sender)
-        if (ledger := self._ledger(session, reply)) is not None:
-            ledger.receives(sender, start, raw(hidden))
-        await self._run(sender, session, reply, rows, start)
+        if onward.ledger is not None:
+            onward.ledger.receives(sender, start, raw(hidden))
+        await self._run(sender, session, rows, start)
 
-    @serve
-    async def over(
-        self, sender: str, *, session: bytes, reply: bytes, release: bytes, said: list[tuple[bytes, bytes]]
-    ) -> None:
-        """Nothing more comes: say what was done, after those before have said it."""
-        self._expect(sender)
-        if self._ledgers is not None and said:
-            await self._state(session, reply, release, [Signed(*each) for each in said], {sender: Signed(*said[-1])})
+    async def _run(self, sender: str, session: bytes, hidden: torch.Tensor, start: int) -> None:
+        tokens = hidden.shape[1]
+        cache = self._caches.advance(session, sender, start, tokens)
+        hidden = self._shard(hidden, cache)
+        self.ctx.contribute(layer_tokens=self._shard.layers * tokens)
+        await self._on(session, hidden, start)
 
-    async def _state(
-        self, session: bytes, reply: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]
-    ) -> None:
-        assert self._ledgers is not None
-        said = [*said, self._ledgers.commit(session, release, before)]
-        await self._say(session, reply, release, said)
+    async def _on(self, session: bytes, hidden: torch.Tensor, start: int) -> None:
+        onward, packed = self._sessions[session], self._wire.pack(hidden)
+        if onward.ledger is not None:
+            onward.ledger.sends(start, hidden, packed)
+        if not onward.lost:
+            to, *route = onward.route
+            named = {"session": onward.name, "reply": onward.reply, "route": route}
+            await self.ctx.send(to, "forward", **named, hidden=packed, start=start)
 
-    async def _say(self, session: bytes, reply: bytes, release: bytes, said: list[Signed]) -> None:
-        name, plain = self._named(session, reply), [tuple(each) for each in said]
-        await self.ctx.send(self._after, "over", session=name, reply=reply, release=release, said=plain)
+    # -- sessions
 
-    @serve
-    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
-        """See `Ledgers.reveal`."""
-        if self._ledgers is None or sender != self.ctx.settings["verifier"]:
-            raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
-        return self._ledgers.reveal(session, secret, sender)
+    def _begin(self, senders: tuple[str, ...], session: bytes, reply: bytes, route: list[str]) -> Onward:
+        """The session of this name, begun where there is none."""
+        if (onward := self._sessions.get(session)) is None:
+            if not self._leads_on(route):
+                raise UnfedError(f"{senders[0]} sent a route that leads nowhere", kind="protocol", party=senders[0])
+            onward = self._sessions[session] = Onward(senders, self._named(reply), route, reply)
+            if self._ledgers is not None:
+                onward.ledger = self._ledgers.of(session, onward.name, senders)
+        if onward.senders != senders or onward.reply != reply:
+            raise UnfedError(f"{senders[0]} sent what is another's", kind="protocol", party=senders[0])
+        return onward
+
+    def _leads_on(self, route: list[str]) -> bool:
+        return bool(route) and route[0] in self._after
+
+    def _named(self, reply: bytes) -> bytes:
+        """What a session is called on the way out."""
+        return new_id()
 
     @serve
     async def end(self, sender: str, *, session: bytes) -> None:
@@ -91,36 +123,52 @@ class Layers(Role):
         await self._end(session)
 
     async def _end(self, session: bytes) -> None:
-        self._sessions.forget(session)
+        self._caches.forget(session)
         if self._ledgers is not None:
             self._ledgers.drop(session)
-        if (name := self._names.pop(session, None)) is not None:
-            await self.ctx.send(self._after, "end", session=name)
+        onward = self._sessions.pop(session, None)
+        if onward is not None and not onward.lost and onward.route:
+            await self.ctx.send(onward.route[0], "end", session=onward.name)
 
-    async def _run(self, sender: str, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        tokens = hidden.shape[1]
-        cache = self._sessions.advance(session, sender, start, tokens)
-        hidden = self._shard(hidden, cache)
-        self.ctx.contribute(layer_tokens=self._shard.layers * tokens)
-        await self._on(session, reply, hidden, start)
-
-    async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        packed = self._wire.pack(hidden)
-        name = self._named(session, reply)
-        if (ledger := self._ledger(session, reply)) is not None:
-            ledger.sends(start, hidden, packed)
-        await self.ctx.send(self._after, "forward", session=name, reply=reply, hidden=packed, start=start)
-
-    def _named(self, session: bytes, reply: bytes) -> bytes:
-        """What a session is called on the way out."""
-        return self._names.setdefault(session, new_id())
-
-    def _ledger(self, session: bytes, reply: bytes) -> Ledger | None:
-        return None if self._ledgers is None else self._ledgers.of(session, self._named(session, reply))
+    async def gone(self, peer: str) -> None:
+        """What came from there is over; of what went there nothing is sent any more."""
+        for session, onward in list(self._sessions.items()):
+            if onward.route[:1] == [peer]:
+                onward.lost = True
+            if peer in onward.senders:
+                await self._end(session)
 
     def _expect(self, sender: str) -> None:
         if sender not in self._before:
             raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
+
+    # -- being held to it
+
+    @serve
+    async def over(self, sender: str, *, session: bytes, release: bytes, said: list[tuple[bytes, bytes]]) -> None:
+        """Nothing more comes: say what was done, after those before have said it."""
+        self._expect(sender)
+        if self._ledgers is not None and said:
+            await self._state(session, release, [Signed(*each) for each in said], {sender: Signed(*said[-1])})
+
+    async def _state(self, session: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]) -> None:
+        assert self._ledgers is not None
+        if (onward := self._sessions.get(session)) is None:
+            raise UnfedError("a session is over that nothing came for", kind="protocol", party=next(iter(before)))
+        said = [*said, self._ledgers.commit(session, release, before)]
+        if not onward.lost:
+            await self._say(onward, session, release, said)
+
+    async def _say(self, onward: Onward, session: bytes, release: bytes, said: list[Signed]) -> None:
+        plain = [tuple(each) for each in said]
+        await self.ctx.send(onward.route[0], "over", session=onward.name, release=release, said=plain)
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        """See `Ledgers.reveal`."""
+        if self._ledgers is None or sender != self.ctx.settings["verifier"]:
+            raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
+        return self._ledgers.reveal(session, secret, sender)
 
 
 class Joining(Layers):
@@ -137,11 +185,15 @@ class Joining(Layers):
         self._waiting: dict[bytes, tuple[str, object, torch.Tensor]] = {}
         self._said: dict[bytes, dict[str, Signed]] = {}
 
-    def _join(self, sender: str, session: bytes, where: object, share: torch.Tensor) -> torch.Tensor | None:
+    def _join(
+        self, sender: str, session: bytes, reply: bytes, route: list[str], where: object, share: torch.Tensor
+    ) -> torch.Tensor | None:
         """Both shares [t, hidden] of what lies `where`; None where the other one is still to come."""
+        self._expect(sender)
         width = self.ctx.model.card.hidden
         if share.dtype is not self.ring or share.dim() != 2 or share.shape[1] != width or not len(share):
             raise UnfedError(f"{sender} sent what is no share of rows", kind="protocol", party=sender)
+        self._begin(self._before, session, reply, route)
         waiting = self._waiting.pop(session, None)
         if waiting is None:
             self._waiting[session] = sender, where, share
@@ -151,16 +203,14 @@ class Joining(Layers):
             raise UnfedError(f"{sender} sent a share that does not go with {other}'s", kind="protocol", party=sender)
         return first + share
 
-    async def _state(
-        self, session: bytes, reply: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]
-    ) -> None:
+    async def _state(self, session: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]) -> None:
         """Once both entries have said what they did."""
         both = self._said.pop(session, {}) | before
         if len(both) < len(self._before):
             self._said[session] = both
             return
         in_order = {name: both[name] for name in self._before}
-        await super()._state(session, reply, release, list(in_order.values()), in_order)
+        await super()._state(session, release, list(in_order.values()), in_order)
 
     async def _end(self, session: bytes) -> None:
         self._waiting.pop(session, None)
@@ -183,18 +233,20 @@ class First(Joining):
             self.ctx.hold("weights opened", tensors=[name])
 
     @serve
-    async def share(self, sender: str, *, session: bytes, reply: bytes, start: int, share: torch.Tensor) -> None:
+    async def share(
+        self, sender: str, *, session: bytes, reply: bytes, route: list[str], start: int, share: torch.Tensor
+    ) -> None:
         """Of rows [t, hidden], over Z_2^32: int32."""
-        self._expect(sender)
-        if (ledger := self._ledger(session, reply)) is not None and sender in self._before:
+        whole = self._join(sender, session, reply, route, start, share)
+        if (ledger := self._sessions[session].ledger) is not None:
             ledger.receives(sender, start, raw(share))
-        if (whole := self._join(sender, session, start, share)) is None:
+        if whole is None:
             return
         hidden = numbers_of(whole)
         self.ctx.hold("rows", rows=hidden)
         if self._positions is not None:
             hidden = hidden + self._positions[start : start + len(hidden)]
-        await self._run(sender, session, reply, hidden[None], start)
+        await self._run(sender, session, hidden[None], start)
 
 
 class Last(Layers, Hop):
@@ -218,22 +270,29 @@ class Last(Layers, Hop):
     async def closed(self, passage: Passage) -> None:
         self._replies = {name: each for name, each in self._replies.items() if each is not passage}
 
+    async def gone(self, peer: str) -> None:
+        await Layers.gone(self, peer)
+        await Hop.gone(self, peer)
+
     async def _end(self, session: bytes) -> None:
         self._early.pop(session, None)
         await super()._end(session)
 
-    def _named(self, session: bytes, reply: bytes) -> bytes:
+    def _leads_on(self, route: list[str]) -> bool:
+        return not route
+
+    def _named(self, reply: bytes) -> bytes:
         return reply
 
-    async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        hidden = hidden if self.ctx.settings["whole"] else hidden[:, -1:]
+    async def _on(self, session: bytes, hidden: torch.Tensor, start: int) -> None:
+        onward, hidden = self._sessions[session], hidden if self.ctx.settings["whole"] else hidden[:, -1:]
         self.ctx.hold("result", hidden=hidden)
-        if (ledger := self._ledger(session, reply)) is not None:
-            ledger.sends(start, hidden, hidden)
-        await self._reply(session, reply, result(hidden))
+        if onward.ledger is not None:
+            onward.ledger.sends(start, hidden, hidden)
+        await self._reply(session, onward.reply, result(hidden))
 
-    async def _say(self, session: bytes, reply: bytes, release: bytes, said: list[Signed]) -> None:
-        await self._reply(session, reply, stated(said))
+    async def _say(self, onward: Onward, session: bytes, release: bytes, said: list[Signed]) -> None:
+        await self._reply(session, onward.reply, stated(said))
 
     async def _reply(self, session: bytes, reply: bytes, data: bytes) -> None:
         if (passage := self._replies.get(reply)) is not None:

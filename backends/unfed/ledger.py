@@ -48,21 +48,19 @@ class Ledgers:
     """All sessions at one node.
 
     Args:
-        layers, weights, wire: what its statements say of itself.
+        layers, tensors, wire: what its statements say of itself.
     """
 
-    def __init__(
-        self, ctx: Context, layers: tuple[int, ...], tensors: dict[str, torch.Tensor], wire: str, senders: Sequence[str]
-    ) -> None:
+    def __init__(self, ctx: Context, layers: tuple[int, ...], tensors: dict[str, torch.Tensor], wire: str) -> None:
         self._ctx = ctx
         self._layers, self._weights, self._wire = layers, fingerprint(tensors), wire
-        self._senders = senders
         self._open: dict[bytes, Ledger] = {}
         self._stated: dict[bytes, Ledger] = {}
 
-    def of(self, session: bytes, after: bytes) -> Ledger:
+    def of(self, session: bytes, after: bytes, senders: Sequence[str]) -> Ledger:
+        """The ledger of a session, begun where there is none. See `Ledger`."""
         if (ledger := self._open.get(session)) is None:
-            ledger = Ledger(session, self._senders, after, self._ctx.name, self._wire != "fp32")
+            ledger = Ledger(session, senders, after, self._ctx.name, self._wire != "fp32")
             self._open[session] = ledger
         return ledger
 
@@ -76,8 +74,8 @@ class Ledgers:
         if ledger is None:
             raise UnfedError("a session is over that nothing came for", kind="protocol")
         for name, signed in before.items():
-            said = read(signed, name, self._ctx.certificate(name))
-            if (said.after, said.sent, said.release) != (session, ledger.came[name].head, release):
+            said, came = read(signed, name, self._ctx.certificate(name)), ledger.came.get(name)
+            if came is None or (said.after, said.sent, said.release) != (session, came.head, release):
                 raise UnfedError(f"{name} says that it sent something else than it did", kind="protocol", party=name)
         ledger.release = release
         self._stated[session] = ledger

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
 from hashlib import sha256
+from typing import TypeVar
 
 import torch
 
@@ -14,14 +14,29 @@ from unfed.plugins import CLIENT, Context, UnfedError
 
 from ..mpc.engine.embedding import keys
 from .cells import ToEntry, asked, encode_told, over, read_back
-from .onion import Circuit, Hop, Unsealed, new_id
+from .onion import Circuit, Unsealed, new_id
 from .statements import Signed, Trail, raw
+from .ways import Way
+
+T = TypeVar("T")
+
+
+class Due(asyncio.Queue[T | UnfedError]):
+    """What comes, in its order; an error is raised where it is due, and from then on."""
+
+    async def next(self) -> T:
+        found = await self.get()
+        if isinstance(found, UnfedError):
+            self.put_nowait(found)
+            raise found
+        return found
 
 
 class Session:
-    """Fresh circuits over `paths`, guard first: to the entries, and to the last of the layers.
+    """Fresh circuits: to the entries, and to the last of the layers.
 
     Args:
+        way: whom they lead over.
         stated: whether the nodes are to state what they did.
     Attributes:
         names: what the guard is told to call the circuits.
@@ -34,18 +49,18 @@ class Session:
 
     answering: tuple[int, ...] = (2,)
 
-    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]], stated: bool = False) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, way: Way, stated: bool = False) -> None:
+        self._ctx, self.way = ctx, way
         self.session, self.reply, self.secret = new_id(), new_id(), secrets.token_bytes(32)
-        told = self._told(self.session, self.reply)
-        self._circuits = [Circuit(path, this) for path, this in zip(paths, (told, told, self.reply), strict=True)]
-        self._guard, self._last = paths[0][0].name, paths[-1][-1].name
+        told = self._told(way.route)
+        self._circuits = [Circuit(path, this) for path, this in zip(way.paths, (told, told, self.reply), strict=True)]
+        self._guard = way.paths[0][0].name
         self.names = tuple(new_id() for _ in self._circuits)
         self._stated = stated
         self.cells: tuple[list[tuple[int, bytes]], ...] = ([], [])
         self.asked = tuple(Trail(self.session, CLIENT) for _ in self.cells)
-        self.results = Trail(self.reply, paths[-1][-1].name)
-        self._results: asyncio.Queue[torch.Tensor] = asyncio.Queue()
+        self.results = Trail(self.reply, way.route[-1])
+        self._results = Due[torch.Tensor]()
         self._statements: asyncio.Future[list[Signed]] = asyncio.get_running_loop().create_future()
 
     @property
@@ -78,7 +93,7 @@ class Session:
 
     async def result(self) -> torch.Tensor:
         """Hidden states [1, t, width] that come back for what was asked next."""
-        return await self._results.get()
+        return await self._results.next()
 
     async def statements(self) -> list[Signed]:
         """What all nodes state that they did, now that nothing more is asked: both entries, then layer after layer."""
@@ -100,9 +115,16 @@ class Session:
             by = error.by or (sender,)
             raise UnfedError(f"{' or '.join(by)} sent back {error}", kind="protocol", party=by[0]) from None
 
-    def _told(self, session: bytes, reply: bytes) -> bytes:
+    def _told(self, route: tuple[str, ...]) -> bytes:
         """What the entries are told when their circuits are opened."""
-        return encode_told(ToEntry(session, reply))
+        return encode_told(ToEntry(self.session, self.reply, route))
+
+    def fail(self, error: UnfedError) -> None:
+        """Nothing comes any more: whoever waits is told why."""
+        self._results.put_nowait(error)
+        if not self._statements.done():
+            self._statements.set_exception(error)
+            self._statements.exception()  # it may be that nobody waits
 
     async def _send(self, number: int, data: bytes) -> None:
         cell = self._circuits[number].seal(data)

@@ -21,6 +21,9 @@ from .proof import Proof, Rows, Step, encode, steps_of
 from .statements import Signed, Statement
 from .writing import write
 
+_UNDECIDED = ("party-lost", "party-hung", "timeout", "cancelled")
+"""Kinds of errors that say nothing of what a node has done."""
+
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
     """Make texts: token ids that go on from `before`, of these lengths, without `never`."""
@@ -31,15 +34,20 @@ class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
 
 
 class Check(msgspec.Struct, frozen=True, array_like=True, tag="check"):
-    """Find out whether all did in a session what they state. `cells` is what each entry was asked."""
+    """Find out whether all did in a session what they state: both entries, and the nodes of `route`. `cells` is what
+    each entry was asked."""
 
     secret: bytes
+    route: tuple[str, ...]
     said: tuple[Signed, ...]
     cells: tuple[tuple[tuple[int, bytes], ...], ...]
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
-    """`party` did `what`, as `proof` shows; nobody did anything wrong where both are empty."""
+    """`party` did `what`, as `proof` shows; nobody did anything wrong where both are empty.
+
+    Without a party, `what` says why it could not be found out.
+    """
 
     party: str = ""
     what: str = ""
@@ -50,13 +58,13 @@ class Verifier(Hop):
     """Ends circuits of clients, so that it does not know whose they are.
 
     Settings:
-        layers: the nodes that run them, in order.
+        layers: the replicas that run each range of them, in order.
     """
 
     async def start(self) -> None:
         await super().start()
         model = self.ctx.model
-        self._layers: tuple[str, ...] = tuple(self.ctx.settings["layers"])
+        self._layers: list[list[str]] = self.ctx.settings["layers"]
         self._judge = Judge(model)
         self._embedding, self._head = Embedding(model), Head(model)
         self._whole = self._judge.shard((0, model.card.layers - 1))
@@ -91,7 +99,13 @@ class Verifier(Hop):
         return texts
 
     async def _check(self, asked: Check) -> Verdict:
-        names = (*ENTRIES, *self._layers)
+        names = (*ENTRIES, *asked.route)
+        if len(asked.said) != len(names) or len(asked.cells) != len(ENTRIES):
+            return Verdict(what="statements or cells are missing")
+        if len(asked.route) != len(self._layers) or any(
+            name not in replicas for name, replicas in zip(asked.route, self._layers, strict=True)
+        ):
+            return Verdict(what="the route is none")
         said = {name: signed for name, signed in zip(names, asked.said, strict=True)}
         cells = [tuple(Step(start, 0, "", data) for start, data in each) for each in asked.cells]
         try:
@@ -102,17 +116,19 @@ class Verifier(Hop):
                 [steps_of(await asyncio.to_thread(self._judge.shares, party, mine)) for party, mine in enumerate(cells)]
             )
             senders = tuple(ENTRIES)
-            for name in self._layers:
+            for name in asked.route:
                 proof = self._proof(name, said[name], senders, given)
                 statement = proof.said()
                 opened = await self._open(name, statement, asked.secret)
                 proof = msgspec.structs.replace(proof, outputs=steps_of(opened))
-                if found := await self._judged(proof, partial=name == self._layers[-1]):
+                if found := await self._judged(proof, partial=name == asked.route[-1]):
                     return found
                 given, senders = (self._travelled(statement, opened),), (name,)
         except UnfedError as error:
             if error.failure.party not in names:
                 raise
+            if error.failure.kind in _UNDECIDED:
+                return Verdict(what=f"{error.failure.party} is not there any more")
             return Verdict(error.failure.party or "", error.failure.message)
         return Verdict()
 

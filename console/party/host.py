@@ -129,6 +129,8 @@ class Host:
         elif isinstance(order, Gone):
             self._wire.gone(order.party)
             self._door.gone(order.party)
+            if self._role is not None:
+                self._spawn("", self._gone(self._role, order.party))
         elif isinstance(order, Lost | Returned):
             self._tell_role(order)
         elif isinstance(order, Ask):
@@ -175,6 +177,12 @@ class Host:
             except ValueError as error:
                 connection.drop(str(error), broke_protocol=True)
         return self._ctx.phases.pop("").seconds if "" in self._ctx.phases else {}
+
+    async def _gone(self, role: Role, peer: str) -> None:
+        try:
+            await role.gone(peer)
+        except Exception as error:
+            self._link.send(Trouble("", self._explain(error, "gone failed")))
 
     def _tell_role(self, order: Lost | Returned) -> None:
         """Have the client's role know; one that has not started yet is told of all who are lost once it has."""

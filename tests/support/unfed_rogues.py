@@ -9,6 +9,7 @@ import torch
 
 from unfed.backends.mpc.engine.embedding import Keys
 from unfed.backends.mpc.transformer import parts
+from unfed.backends.unfed import ways
 from unfed.backends.unfed.client import Client
 from unfed.backends.unfed.entry import Entry
 from unfed.backends.unfed.hop import Hop, announcement
@@ -97,6 +98,14 @@ class FlippingBack(Flipping):
     kind = "back"
 
 
+class Impatient(Client):
+    """Does not wait long for parties to come back."""
+
+    async def start(self) -> None:
+        ways.WAIT = 2.0
+        await super().start()
+
+
 class Impostor(Hop):
     """Says that its own key is an entry's."""
 
@@ -136,8 +145,8 @@ class Noise(Entry):
 class Narrow(First):
     """Hands on less than it should."""
 
-    async def _on(self, session: bytes, reply: bytes, hidden: torch.Tensor, start: int) -> None:
-        await super()._on(session, reply, hidden[..., :-1], start)
+    async def _on(self, session: bytes, hidden: torch.Tensor, start: int) -> None:
+        await super()._on(session, hidden[..., :-1], start)
 
 
 class Overflowing(LayersEntry):

@@ -38,7 +38,7 @@ def test_shares_of_guards_arrive_as_they_were_sent(share: int) -> None:
 
 
 def test_what_an_entry_is_told_arrives() -> None:
-    told = ToNode(b"session", b"reply", b"peer", b"material")
+    told = ToNode(b"session", b"reply", ("layers-0",), b"peer", b"material")
     assert decode_told(encode_told(told)) == told
 
 

@@ -21,7 +21,7 @@ from ...mpc.transformer.scales import Format
 from ...mpc.transformer.warm import warm
 from ..cells import read_keys
 from ..hop import Hop, Passage
-from ..names import DEALER, ENTRIES, FIRST
+from ..names import DEALER, ENTRIES
 from ..onion import Unsealed
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
@@ -34,6 +34,7 @@ class LayersEntry(Hop):
 
     Settings:
         party: 0 or 1.
+        firsts: nodes that the layers may go on at.
         layers: how many of the first ones it runs.
         context: most rows of a session.
     """
@@ -63,9 +64,18 @@ class LayersEntry(Hop):
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
         try:
-            self._sessions[passage] = _Session(self._party, decode_told(told))
+            found = decode_told(told)
         except msgspec.MsgspecError:
             raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
+        if not found.route or found.route[0] not in self.ctx.settings["firsts"]:
+            raise self._misused(passage.before[0], "opened a circuit that leads to no layers")
+        self._sessions[passage] = _Session(self._party, found)
+
+    async def gone(self, peer: str) -> None:
+        """Of sessions that went there nothing is sent any more: a fresh process would not know what to do with it."""
+        for session in self._sessions.values():
+            session.lost = session.lost or session.told.route[0] == peer
+        await super().gone(peer)
 
     async def closed(self, passage: Passage) -> None:
         if (session := self._sessions.pop(passage, None)) is None:
@@ -78,7 +88,8 @@ class LayersEntry(Hop):
             pass  # its peer was never asked for the step
         session.running.close()
         await self.ctx.send(DEALER, "end", session=session.told.material)
-        await self.ctx.send(FIRST, "end", session=session.told.session)
+        if not session.lost:
+            await self.ctx.send(session.told.route[0], "end", session=session.told.session)
 
     async def received(self, passage: Passage, data: bytes) -> None:
         session, sender = self._sessions[passage], passage.before[0]
@@ -114,12 +125,13 @@ class LayersEntry(Hop):
         self.ctx.hold("keys", **keys._asdict())
         running.done += 1
         share, fallen = await asyncio.to_thread(self._run, session, keys)
-        if session.over:
+        if session.over or session.lost:
             return
         self.ctx.contribute(rows=tokens, layer_tokens=self._layers * tokens)
         await self.answer(passage, guard(int(fallen)))
-        named = {"session": told.session, "reply": told.reply, "start": start}
-        await self.ctx.send(FIRST, "hidden_share", **named, share=share, scale=self._transformer.scales.residual)
+        first, *route = told.route
+        named = {"session": told.session, "reply": told.reply, "route": route, "start": start}
+        await self.ctx.send(first, "hidden_share", **named, share=share, scale=self._transformer.scales.residual)
 
     def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         running = session.running
@@ -135,10 +147,11 @@ class _Session:
     """Attributes:
     turn: held by whatever is done for the session, one after the other.
     over: whether its circuit is closed.
+    lost: whether the node that its results go to is gone.
     """
 
     def __init__(self, party: int, told: ToNode) -> None:
         self.told = told
         self.running = RunSession(party)
         self.turn = asyncio.Lock()
-        self.over = False
+        self.over = self.lost = False

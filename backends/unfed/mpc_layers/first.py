@@ -17,16 +17,23 @@ class Continuing(Joining):
 
     @serve
     async def hidden_share(
-        self, sender: str, *, session: bytes, reply: bytes, start: int, share: torch.Tensor, scale: int
+        self,
+        sender: str,
+        *,
+        session: bytes,
+        reply: bytes,
+        route: list[str],
+        start: int,
+        share: torch.Tensor,
+        scale: int,
     ) -> None:
         """Of hidden states [t, hidden] over Z_2^64, with `scale` bits of fraction: int64."""
-        self._expect(sender)
         if not 0 <= scale < 63:
             raise UnfedError(f"{sender} sent a share at no scale", kind="protocol", party=sender)
-        if (whole := self._join(sender, session, (start, scale), share)) is not None:
+        if (whole := self._join(sender, session, reply, route, (start, scale), share)) is not None:
             hidden = decode(whole, scale).float()
             self.ctx.hold("hidden", hidden=hidden)
-            await self._run(sender, session, reply, hidden[None], start)
+            await self._run(sender, session, hidden[None], start)
 
 
 class ContinuingAlone(Continuing, Last):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import msgspec
 import torch
 
-from unfed.plugins import Context
+from unfed.plugins import Context, UnfedError
 
 from ...mpc.transformer.parts import parts
 from ...mpc.transformer.program import out_of_range
 from ..cells import encode_told
 from ..names import ENTRIES
-from ..onion import Hop, new_id
-from ..session import Session
+from ..onion import new_id
+from ..session import Due, Session
+from ..ways import Way
 from .cells import ToNode, read_guard, read_prepared, step
 
 
@@ -28,14 +28,14 @@ class LayersSession(Session):
 
     answering = (0, 1, 2)
 
-    def __init__(self, ctx: Context, paths: Sequence[Sequence[Hop]], layers: int) -> None:
-        super().__init__(ctx, paths)
+    def __init__(self, ctx: Context, way: Way, layers: int) -> None:
+        super().__init__(ctx, way)
         self._few = msgspec.structs.replace(ctx.model.card, layers=layers)
         self._rows = 0
         self._due = [True for _ in ENTRIES]
         """Of each entry, whether it has to say next that a step is prepared."""
-        self._prepared = [asyncio.Queue[None]() for _ in ENTRIES]
-        self._guards = [asyncio.Queue[int]() for _ in ENTRIES]
+        self._prepared = [Due[None]() for _ in ENTRIES]
+        self._guards = [Due[int]() for _ in ENTRIES]
 
     def parts(self, tokens: int) -> list[int]:
         return parts(self._few, tokens)
@@ -45,7 +45,7 @@ class LayersSession(Session):
             for number in range(len(ENTRIES)):
                 await self._send(number, step(self._rows, tokens))
             self._rows += tokens
-            await asyncio.gather(*(each.get() for each in self._prepared))
+            await asyncio.gather(*(each.next() for each in self._prepared))
 
     async def result(self) -> torch.Tensor:
         """Likewise.
@@ -54,12 +54,18 @@ class LayersSession(Session):
             UnfedError: a number left the range that the protocol can compute in, so that they would be wrong.
         """
         hidden = await super().result()
-        if sum([await each.get() for each in self._guards]) % (1 << 64):
+        if sum([await each.next() for each in self._guards]) % (1 << 64):
             raise out_of_range("use another prompt, or set unfed.mpc_layers=0")
         return hidden
 
-    def _told(self, session: bytes, reply: bytes) -> bytes:
-        return encode_told(ToNode(session, reply, new_id(), new_id()))
+    def _told(self, route: tuple[str, ...]) -> bytes:
+        return encode_told(ToNode(self.session, self.reply, route, new_id(), new_id()))
+
+    def fail(self, error: UnfedError) -> None:
+        super().fail(error)
+        for number in range(len(ENTRIES)):
+            self._prepared[number].put_nowait(error)
+            self._guards[number].put_nowait(error)
 
     def _heard(self, number: int, data: bytes) -> None:
         if number >= len(ENTRIES):

@@ -1,0 +1,199 @@
+"""Parties of `unfed` that die or hang in the middle: the answer is what it would have been, over whoever is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from random_models import save_llama
+from real_fleets import Outcome, ask, pid_of, running, state_of, until, with_roles
+
+from unfed.backends.unfed.backend import Unfed
+from unfed.console.fleet.fleet import Fleet
+from unfed.console.fleet.process import LocalLauncher
+from unfed.console.runner.models import read_card
+from unfed.plugins import Emulation, Event, Note, Plan, Token
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+PROMPT = "one two three"
+"""The model goes on for 64 tokens and more."""
+TOKENS = 24
+SLOW = Emulation(delay=0.002)
+"""Links on which an answer takes long enough to be disturbed."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llama(tmp_path_factory.mktemp("llama"), layers=4, hidden=32)
+
+
+def plan(folder: Path, **options: Any) -> Plan:
+    options = {"shards": 2, "check_rate": 1e-9, **options}
+    return Unfed().plan({"model": read_card(folder)}, Unfed.Options(**options))
+
+
+def fleet_of(launcher: LocalLauncher, tmp: Path, folder: Path, **options: Any) -> Any:
+    return running(launcher, plan(folder, **options), tmp, models={"model": read_card(folder)}, link=SLOW)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def pair(
+    launcher: LocalLauncher, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Fleet, Outcome]]:
+    """Two nodes for each range of layers, and what an undisturbed answer is."""
+    async with fleet_of(launcher, tmp_path_factory.mktemp("pair"), folder, replicas=2) as fleet:
+        yield fleet, await ask(fleet, PROMPT, max_new_tokens=TOKENS)
+
+
+async def whole(fleet: Fleet) -> None:
+    """Everybody is there, and has been for a while as far as the supervisor is concerned."""
+    await until(lambda: all(state.health == "ready" for state in fleet.parties()), 15)
+    fleet._repairs._deaths.clear()  # or a test that kills as often as these would see parties given up
+
+
+async def disturbed(fleet: Fleet, disturb: dict[int, Any], tokens: int = TOKENS, timeout: float = 60.0) -> Outcome:
+    """An answer, and what is done when its token of a number comes. Number 0 is before it is asked."""
+    seen = 0
+
+    def heard(event: Event) -> None:
+        nonlocal seen
+        if isinstance(event, Token):
+            seen += 1
+            disturb.get(seen, lambda: None)()
+
+    disturb.get(0, lambda: None)()
+    return await ask(fleet, PROMPT, timeout, on_event=heard, max_new_tokens=tokens)
+
+
+def notes(outcome: Outcome) -> list[Note]:
+    return [event for event in outcome.events if isinstance(event, Note)]
+
+
+def in_use(fleet: Fleet, number: int) -> str:
+    """The replica of a range that has sent most, which is the one that an answer under way goes over."""
+    both = [state for state in fleet.parties() if state.name.startswith(f"layers-{number}.")]
+    return max(both, key=lambda state: state.messages_out).name
+
+
+PARTIES = ["guard", "relay-0", "relay-1", "relay-2", "entry-0", "entry-1", "layers-0.0", "layers-1.1"]
+
+
+PHASES = [0, 1, 9, TOKENS - 1]
+"""Tokens after which somebody is killed: before it is asked, after prefilling, in the middle, at the end."""
+MATRIX = [(name, PHASES[number % 4]) for number, name in enumerate(PARTIES)]
+if os.environ.get("UNFED_WHOLE_MATRIX"):  # a minute and a half more
+    MATRIX = [(name, when) for name in PARTIES for when in PHASES]
+
+
+@pytest.mark.parametrize(("name", "when"), MATRIX)
+async def test_whoever_is_killed_the_answer_is_the_same(pair: tuple[Fleet, Outcome], name: str, when: int) -> None:
+    fleet, right = pair
+    await whole(fleet)
+    outcome = await disturbed(fleet, {when: lambda: fleet.kill(name)})
+    assert outcome.failure is None, outcome.failure
+    assert outcome.answer.token_ids == right.answer.token_ids
+
+
+async def test_a_retry_is_told_of(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, right = pair
+    await whole(fleet)
+    outcome = await disturbed(fleet, {5: lambda: fleet.kill("entry-0")})
+    assert outcome.answer.token_ids == right.answer.token_ids
+    assert [(note.kind, note.party) for note in notes(outcome)] == [("retry", "entry-0")]
+    assert "from token" in notes(outcome)[0].text and not notes(right)
+
+
+@pytest.mark.parametrize("name", ["layers-1", "entry-1", "relay-2"])
+async def test_whoever_hangs_the_answer_is_the_same(pair: tuple[Fleet, Outcome], name: str) -> None:
+    fleet, right = pair
+    await whole(fleet)
+
+    def stop() -> None:
+        os.kill(pid_of(fleet, in_use(fleet, 1) if name == "layers-1" else name), signal.SIGSTOP)
+
+    outcome = await disturbed(fleet, {4: stop})
+    assert outcome.failure is None, outcome.failure
+    assert outcome.answer.token_ids == right.answer.token_ids
+
+
+async def test_two_lost_at_once(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, right = pair
+    await whole(fleet)
+    outcome = await disturbed(fleet, {7: lambda: [fleet.kill(name) for name in ("layers-0.0", "layers-1.0", "guard")]})
+    assert outcome.answer.token_ids == right.answer.token_ids
+
+
+async def test_ten_kills_during_one_answer(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, _ = pair
+    await whole(fleet)
+    right = await ask(fleet, PROMPT, max_new_tokens=64)
+    killed: list[str] = []
+
+    def kill(number: int) -> None:
+        name = in_use(fleet, number % 2)
+        if state_of(fleet, name).health != "ready":
+            name = f"{name[:-1]}{1 - int(name[-1])}"
+        killed.append(name)
+        fleet.kill(name)
+
+    disturb = {4 + 5 * number: lambda number=number: kill(number) for number in range(10)}
+    fleet._repairs._deaths.clear()
+    outcome = await disturbed(fleet, disturb, tokens=64)
+    assert outcome.failure is None, (outcome.failure, killed)
+    assert len(killed) == 10
+    assert outcome.answer.token_ids == right.answer.token_ids
+    assert len([note for note in notes(outcome) if note.kind == "retry"]) >= 3, "some of them were in use"
+
+
+async def test_keys_are_never_used_again(launcher: LocalLauncher, folder: Path, tmp_path: Path) -> None:
+    """What an entry takes out of its cells after a retry has nothing in common with what it took before."""
+    made = running(
+        launcher,
+        plan(folder, replicas=2),
+        tmp_path,
+        models={"model": read_card(folder)},
+        link=SLOW,
+        views=tmp_path / "views",
+    )
+    async with made as fleet:
+        outcome = await disturbed(fleet, {5: lambda: fleet.kill("relay-0")})
+        assert notes(outcome)
+        seen: list[bytes] = []
+        for view, _, _ in outcome.settlement.views:
+            if view.party == "entry-0":
+                for entry in view:
+                    if entry.name == "keys":
+                        rows = entry.arrays["root"].numpy()
+                        seen += [row.tobytes() for row in rows]
+        assert len(seen) > TOKENS and len(set(seen)) == len(seen)
+
+
+async def test_without_a_replica_whoever_takes_its_place_goes_on(
+    launcher: LocalLauncher, folder: Path, tmp_path: Path
+) -> None:
+    async with fleet_of(launcher, tmp_path, folder) as fleet:
+        right = await ask(fleet, PROMPT, max_new_tokens=TOKENS)
+        for name in ("layers-0", "layers-1"):
+            outcome = await disturbed(fleet, {5: lambda name=name: fleet.kill(name)})
+            assert outcome.answer.token_ids == right.answer.token_ids
+        # The verifier is missed by nobody but by checks.
+        outcome = await disturbed(fleet, {5: lambda: fleet.kill("verifier")})
+        assert outcome.answer.token_ids == right.answer.token_ids and not notes(outcome)
+
+
+async def test_who_never_comes_back_is_named(
+    launcher: LocalLauncher, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = with_roles(plan(folder), {"client": "unfed_rogues:Impatient"})
+    async with running(launcher, made, tmp_path, models={"model": read_card(folder)}, link=SLOW) as fleet:
+        monkeypatch.setattr(fleet._repairs, "_may_come_back", lambda name: False)
+        outcome = await disturbed(fleet, {5: lambda: fleet.kill("layers-1")}, timeout=10.0)
+        assert outcome.failure is not None
+        assert (outcome.failure.kind, outcome.failure.party) == ("party-lost", "layers-1")
+        assert outcome.seconds < 10
