@@ -197,9 +197,9 @@ class ClientRole(Role):
         """The process `party`, whose loss the plan calls survivable, has ended or is stopped, and what it held is gone.
 
         Called once, on the event loop, in the middle of queries: take note, wake whoever waits for that party, and
-        return. Calls to it fail from now on with a `party-lost` naming it, until the links of a fresh process are up, a
-        moment before it has `returned`. Other parties may learn of the loss a moment
-        earlier or later, and their messages to it are lost without a word. An error raised here fails every query.
+        return. Calls to it fail from now on with a `party-lost` naming it, until the links of a fresh process are up,
+        a moment before it has `returned`. Other parties may learn of the loss a moment earlier or later, and what was
+        on its way to or from it is lost without a word. An error raised here fails every query.
         """
 
     def returned(self, party: str) -> None:

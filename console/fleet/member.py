@@ -79,7 +79,7 @@ class Member:
     @property
     def is_here(self) -> bool:
         """Whether it has said hello and is not gone or going, so that others can be told of it."""
-        here = self.end is None and not self.leaving
+        here = self.end is None and not self.leaving and self.state.health != "lost"
         return here and self.hello.done() and self.hello.exception() is None
 
     @property

@@ -92,7 +92,7 @@ class Repairs:
                     whose = error.failure.party
                     if self._dead:
                         continue  # it is about one of those, or comes of its death
-                    if whose not in fresh | excused and self._has_ended(whose):
+                    if whose not in fresh | excused and self._is_lost(whose):
                         excused.add(whose)  # nobody is to be introduced to that one: the next try goes without
                         continue
                     broken = self._failed(fresh, error.failure) or broken
@@ -104,9 +104,9 @@ class Repairs:
             if broken is not None:
                 raise UnfedError.of(broken)
 
-    def _has_ended(self, name: str | None) -> bool:
+    def _is_lost(self, name: str | None) -> bool:
         member = self._crew.members.get(name or "")
-        return member is not None and member.end is not None
+        return member is not None and member.state.health == "lost"
 
     def _failed(self, fresh: set[str], failure: Failure) -> Failure | None:
         """Give up those whom it is about, or all; what breaks the fleet by that."""

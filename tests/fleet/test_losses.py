@@ -287,6 +287,21 @@ async def test_one_that_nobody_can_do_without_still_fails_queries(launcher: Loca
         assert await told(fleet) == []
 
 
+async def test_one_that_is_lost_for_good_does_not_keep_another_from_returning(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    """e is stopped when it should be introduced to the new d, and then given up."""
+    links = (Link("client", "d"), Link("client", "e"), Link("d", "e"))
+    async with running(launcher, plan(spare("d"), spare("e", restart="never"), links=links), tmp_path) as fleet:
+        os.kill(pid_of(fleet, "e"), STOP)
+        os.kill(pid_of(fleet, "d"), KILL)
+        await back(fleet, "d")
+        assert state_of(fleet, "e").health == "lost" and fleet.broken is None
+        assert await told(fleet) == [("lost", "d"), ("lost", "e"), ("returned", "d")]
+        failed = await act(fleet, "acts:fails_to_reach", "d", peer="e", way="call")
+        assert (failed["kind"], failed["party"]) == ("party-lost", "e") and failed["seconds"] < 0.5
+
+
 async def test_a_peer_that_hangs_holds_up_a_return_until_it_is_restarted(
     launcher: LocalLauncher, tmp_path: Path
 ) -> None:
@@ -295,6 +310,8 @@ async def test_a_peer_that_hangs_holds_up_a_return_until_it_is_restarted(
         os.kill(pid_of(fleet, "a"), STOP)
         os.kill(pid_of(fleet, "d"), KILL)
         await until(lambda: state_of(fleet, "a").health == "hung")
+        await until(lambda: state_of(fleet, "d").restarts > 1)
+        await asyncio.sleep(0.5)  # by now that one is to be introduced
         outcome = await ask(fleet, wish("acts:nothing"))
         assert outcome.failure is not None and (outcome.failure.kind, outcome.failure.party) == ("party-hung", "a")
         await asyncio.wait_for(fleet.restart("a"), 5)
