@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import Context, Failure, UnfedError
+from unfed.plugins import Context, Failure, Note, UnfedError
 
 from .names import VERIFIER
 from .onion import Circuit, Hop, Unsealed, new_id, unpadded
@@ -96,6 +96,7 @@ class Caught:
         self._ctx = ctx
         self._folder = Path(folder).expanduser() if folder else None
         self._found: dict[str, tuple[str, UnfedError]] = {}
+        self._news: list[Note] = []
 
     def add(self, verdict: Verdict) -> UnfedError:
         """Keep the proof, and what is to be said to whoever asks next."""
@@ -113,7 +114,13 @@ class Caught:
         failure = UnfedError(f"it failed a spot check: it {verdict.what}", kind="protocol", party=party, hint=hint)
         return self.keep(party, failure)
 
+    def news(self) -> list[Note]:
+        """Of whom nobody was told yet."""
+        told, self._news = self._news, []
+        return told
+
     def keep(self, party: str, failure: UnfedError) -> UnfedError:
+        self._news.append(Note(kind="caught", party=party, text=failure.failure.message))
         self._found[party] = self._ctx.certificate(party), failure
         return failure
 

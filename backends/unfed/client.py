@@ -78,6 +78,8 @@ class Client(ClientRole):
         return read_texts(beside) if beside.is_file() else []
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Answer]:
+        for note in self._caught.news():
+            yield note
         self._caught.check(ENTRIES)
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
@@ -96,6 +98,10 @@ class Client(ClientRole):
                     token, logits = each
                     text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
                     yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
+        except UnfedError:
+            for note in self._caught.news():
+                yield note
+            raise
         finally:
             if self._decoys is not None:
                 self._decoys.answered()

@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 
 import msgspec
 
-from unfed.plugins import Failure, Query, Token, UnfedError, cards_of, misfit
+from unfed.plugins import Failure, Note, Query, Token, UnfedError, cards_of, misfit
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
@@ -20,6 +20,7 @@ from .describe import describe
 from .notices import Answering, ResultReady, RunBegan, RunEnded, Watcher
 from .outcome import blank, heard, party_info, settled
 from .request import Request
+from .rewarding import Rewarding
 from .variants import Variant
 
 
@@ -35,7 +36,7 @@ class Run:
         self._answered: dict[tuple[str, str], asyncio.Event] = {}
         self._skip: set[str] = set()
         self._in_flight: dict[str, set[tuple[Fleet, str]]] = {}
-        self._schemes = host.reward_schemes()
+        self._rewarding = Rewarding(host.reward_schemes())
         self.interrupted = interrupted
         self.record = Record(
             run_id=f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
@@ -156,9 +157,13 @@ class Run:
                 shown = msgspec.structs.replace(event, logits=None) if isinstance(event, Token) else event
                 self._watch(Answering(variant.id, prompt.id, shown))
                 heard(result, query, tokens, event)
+                if isinstance(event, Note):
+                    self._rewarding.heard(variant.id, event)
         finally:
             self._in_flight[variant.id].discard(flight)
-        settled(result, query, await fleet.settle(query.id), self._schemes, self._request.audit is not None)
+        settlement = await fleet.settle(query.id)
+        settled(result, query, settlement, self._request.audit is not None)
+        self._rewarding.settled(variant.id, result, settlement.contributions)
         await self._close(variant, prompt, result, tokens if result.status == "ok" else None)
 
     async def _close(self, variant: Variant, prompt: Prompt, result: Result, tokens: list[Token] | None) -> None:

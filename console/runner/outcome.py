@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from unfed.plugins import CLIENT, Event, Failed, Failure, Finished, Metric, Note, Phase, Query, RewardScheme, Token
+from unfed.plugins import CLIENT, Event, Failed, Failure, Finished, Metric, Note, Phase, Query, Token
 
 from ..fleet.settlement import Settlement
 from ..fleet.state import PartyState
@@ -46,14 +44,10 @@ def heard(result: Result, query: Query, tokens: list[Token], event: Event) -> No
         result.error = event.error
 
 
-def settled(
-    result: Result, query: Query, settlement: Settlement, schemes: Mapping[str, type[RewardScheme]], audit: bool
-) -> None:
+def settled(result: Result, query: Query, settlement: Settlement, audit: bool) -> None:
     """Take in what the parties report."""
     trace = settlement.trace
     result.traffic = Traffic(messages=trace.messages, bytes=trace.bytes, rounds=trace.rounds, links=list(trace.links))
-    nodes = [each.party for each in settlement.contributions]
-    result.rewards = score.rewards(schemes, nodes, settlement.contributions)
     adopted = list(settlement.adopted)
     result.views = [
         ViewInfo(party=view.party, path=str(view.path), query=query.id, entries=entries, bytes=size, adopted=adopted)
@@ -61,7 +55,8 @@ def settled(
     ]
     if audit:
         result.audit = [
-            AuditEntry(party=name, reason="no attack available: none is installed for this backend") for name in nodes
+            AuditEntry(party=each.party, reason="no attack available: none is installed for this backend")
+            for each in settlement.contributions
         ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unfed.plugins import CLIENT, Contribution, RewardScheme, Token
@@ -143,7 +143,10 @@ def utility(text: str, label: str | None) -> Utility:
 
 
 def rewards(
-    schemes: Mapping[str, type[RewardScheme]], nodes: Sequence[str], contributions: Sequence[Contribution]
+    schemes: Mapping[str, type[RewardScheme]],
+    nodes: Sequence[str],
+    contributions: Sequence[Contribution],
+    caught: Collection[str] = (),
 ) -> list[RewardSplit]:
     """The split of each scheme. A scheme that fails leaves its split empty with the reason, and the others alone.
 
@@ -151,10 +154,11 @@ def rewards(
         nodes: names of every process of the plan but the client.
         contributions: what they said they did; several of one party are added up, and a party that says nothing did
             nothing.
+        caught: parties that a check found out to do something else than they should: what they did does not count.
     """
     amounts: dict[str, dict[str, float]] = {node: {} for node in nodes if node != CLIENT}
     for each in contributions:
-        if (mine := amounts.get(each.party)) is not None:
+        if (mine := amounts.get(each.party)) is not None and each.party not in caught:
             for key, value in each.amounts.items():
                 mine[key] = mine.get(key, 0.0) + value
     whole = [Contribution(party=party, amounts=done) for party, done in amounts.items()]

@@ -1,0 +1,38 @@
+"""Rewards of a run: work counts until a check finds whoever did it out, and then what came before counts no more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from unfed.plugins import Contribution, Note, RewardScheme
+
+from ..results.record import Result, RewardSplit
+from . import score
+
+CAUGHT = "caught"
+"""Kind of the note that a client role gives of a party that a check found out."""
+
+
+class Rewarding:
+    """Splits, by variant, as they have to be seen now."""
+
+    def __init__(self, schemes: Mapping[str, type[RewardScheme]]) -> None:
+        self._schemes = schemes
+        self._caught: defaultdict[str, set[str]] = defaultdict(set)
+        self._settled: defaultdict[str, list[tuple[Result, Sequence[Contribution]]]] = defaultdict(list)
+
+    def heard(self, variant: str, note: Note) -> None:
+        """A note of an answer; one that somebody was caught has what was split before split anew."""
+        if note.kind == CAUGHT and note.party and note.party not in self._caught[variant]:
+            self._caught[variant].add(note.party)
+            for result, contributions in self._settled[variant]:
+                result.rewards = self._split(variant, contributions)
+
+    def settled(self, variant: str, result: Result, contributions: Sequence[Contribution]) -> None:
+        self._settled[variant].append((result, contributions))
+        result.rewards = self._split(variant, contributions)
+
+    def _split(self, variant: str, contributions: Sequence[Contribution]) -> list[RewardSplit]:
+        nodes = [each.party for each in contributions]
+        return score.rewards(self._schemes, nodes, contributions, self._caught[variant])
