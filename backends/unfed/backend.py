@@ -48,7 +48,8 @@ class UnfedOptions(AnyOptions):
     """A prompts file of texts like those that are asked, templates included; without it, decoys.jsonl in the model's
     folder, or else texts that the model itself writes."""
     proofs: str = ""
-    """Folder that proofs against nodes are written to; without it, they are not kept."""
+    """Folder that proofs against nodes are written to; without it, they are not kept. None are with live checks, whose
+    proofs hold what was asked."""
     cheat: Literal["", "perturb", "skip", "stale", "smaller"] = ""
     """For demonstrations: what the middle one of the nodes that run the layers does instead of its work."""
 
@@ -77,7 +78,7 @@ class Unfed(Backend):
         paths = [[GUARD, *_relays(number, options.relays), end] for number, end in enumerate(ends)]
         behind = _behind(paths)
         parties = [
-            _client(card, options, paths, nodes),
+            _client(card, options, paths, dict(zip(nodes, ranges, strict=True))),
             *(
                 Party(name, f"{ROLES}.hop:Hop", settings={"behind": after})
                 for name, after in behind.items()
@@ -129,7 +130,7 @@ def _behind(paths: list[list[str]]) -> dict[str, list[str]]:
     return found
 
 
-def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: tuple[str, ...]) -> Party:
+def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: dict[str, tuple[int, int]]) -> Party:
     tail = card.layers - options.tail if options.tail else None
     known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if options.checks != "none" else ())))
     checks = {"kind": options.checks, "rate": options.check_rate, "decoys": options.decoys, "proofs": options.proofs}
@@ -138,7 +139,13 @@ def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], node
         "client",
         f"{ROLES}.client:Client",
         opens={"model": tuple(opens)},
-        settings={"paths": paths, "tail": tail, "nodes": list(nodes), "checks": checks},
+        settings={
+            "paths": paths,
+            "tail": tail,
+            "nodes": {name: list(run) for name, run in nodes.items()},
+            "wire_dtype": options.wire_dtype,
+            "checks": checks,
+        },
         knows=tuple(known),
     )
 

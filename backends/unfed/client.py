@@ -35,7 +35,8 @@ class Client(ClientRole):
     """Settings:
     paths: names of the hops of the circuits, guard first: to each entry, to the last of the layers, and to the verifier
         where there is one.
-    nodes: those that run the layers.
+    nodes: those that run the layers, in order, each with its first and last.
+    wire_dtype: of hidden states between them.
     tail: the first of the layers that the client runs itself, or None.
     checks: `kind`, `rate`, `decoys` and `proofs`, as the options of these names.
     """
@@ -58,9 +59,9 @@ class Client(ClientRole):
         hops = [[Hop(name, public[name]) for name in path] for path in paths]
         self._paths = hops[:3]
         self._sessions: dict[bytes, Session] = {}
-        self._nodes: tuple[str, ...] = tuple(settings["nodes"])
+        self._nodes = {name: (first, last) for name, (first, last) in settings["nodes"].items()}
         self._checks = settings["checks"]
-        self._caught = Caught(self.ctx, self._checks["proofs"])
+        self._caught = Caught(self.ctx, self._checks["proofs"], live=self._checks["kind"] == "live")
         self._verification = Verification(self.ctx, hops[3]) if len(hops) > 3 else None
         self._decoys: Decoys | None = None
         if self._verification is not None and self._checks["kind"] == "decoys":
@@ -133,7 +134,7 @@ class Client(ClientRole):
 
     async def _said(self, session: Session) -> Sequence[Signed]:
         said = await session.statements()
-        agreed(self.ctx, session, said, self._nodes)
+        agreed(self.ctx, session, said, self._nodes, self.ctx.settings["wire_dtype"])
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> None:
