@@ -133,22 +133,24 @@ class Verifier(Hop):
         )
 
     async def _open(self, name: str, statement: Statement, secret: bytes) -> list[Rows]:
-        """What the node sent, as it says when it has to. Raises UnfedError, naming it, where it does not say."""
+        """What the node sent, as it says when it has to. Raises UnfedError, naming it and what it did, otherwise."""
         try:
             async with asyncio.timeout(_OPENED_WITHIN):
                 found = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
         except TimeoutError:
-            raise UnfedError("it did not open what it sent", kind="protocol", party=name) from None
+            raise UnfedError("did not open what it sent", kind="protocol", party=name) from None
         except UnfedError as error:
             if error.failure.kind not in ("protocol", "role"):
                 raise  # it is gone, say
-            message = f"it did not open what it sent: {error.failure.message}"
+            message = f"did not open what it sent: {error.failure.message}"
             raise UnfedError(message, kind="protocol", party=name) from None
         try:
-            rows = torch.split(found["rows"], found["sizes"])
-            return [Rows(int(start), each) for start, each in zip(found["starts"], rows, strict=True)]
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            raise UnfedError("it opened what are no rows", kind="protocol", party=name) from None
+            rows, starts = torch.split(found["rows"], found["sizes"]), [int(start) for start in found["starts"]]
+            if not all(0 <= start < 2**62 for start in starts):
+                raise ValueError("no place")
+            return [Rows(start, each) for start, each in zip(starts, rows, strict=True)]
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+            raise UnfedError("opened what are no rows", kind="protocol", party=name) from None
 
     def _travelled(self, statement: Statement, opened: Sequence[Rows]) -> tuple[Step, ...]:
         wire = Hidden(statement.wire, self.ctx.model.card.hidden)
@@ -158,7 +160,7 @@ class Verifier(Hop):
         try:
             what = await asyncio.to_thread(self._judge.fault, proof)
         except UnfedError as error:  # what it shows is not what it signed: no proof, and wrong all the same
-            return Verdict(proof.party, error.failure.message)
+            return Verdict(proof.party, f"opened something else: {error.failure.message}")
         return Verdict(proof.party, what, encode(proof)) if what else None
 
 
