@@ -12,7 +12,7 @@ def is_signed(certificate: str, data: bytes, signature: bytes) -> bool:
     False for a certificate that is none, too.
     """
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
@@ -20,6 +20,6 @@ def is_signed(certificate: str, data: bytes, signature: bytes) -> bool:
         if not isinstance(key, Ed25519PublicKey):
             return False
         key.verify(signature, PREFIX + data)
-    except (ValueError, InvalidSignature):
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unfed.plugins import Context, UnfedError
 
@@ -11,23 +11,32 @@ from .session import Session
 from .statements import Signed, Statement, read
 
 
-def agreed(ctx: Context, session: Session, said: Sequence[Signed], layers: Sequence[str]) -> list[Statement]:
+def agreed(
+    ctx: Context, session: Session, said: Sequence[Signed], layers: Mapping[str, tuple[int, int]], wire: str
+) -> list[Statement]:
     """At the client: both entries' statements, then those of `layers`, of this session and of no other.
 
+    Args:
+        layers: by node, in order, the first and the last that it is to run.
+        wire: type that hidden states are to travel in.
     Raises:
         UnfedError: (`protocol`, naming whose it is) a statement is missing, not signed, or at odds with what the client
             sent and received or with the statement before it, which its signer was not to countersign then.
     """
     names = (*ENTRIES, *layers)
     if len(said) != len(names):
-        raise UnfedError(f"{len(said)} statements came back, expected {len(names)}", kind="protocol", party=layers[-1])
+        raise UnfedError(f"{len(said)} statements came back, expected {len(names)}", kind="protocol", party=names[-1])
     found = [read(signed, name, ctx.certificate(name)) for signed, name in zip(said, names, strict=True)]
     entries, nodes = found[: len(ENTRIES)], found[len(ENTRIES) :]
     for entry, asked in zip(entries, session.asked, strict=True):
         if entry.session != session.session or entry.after != session.session or entry.came != (asked.head,):
             raise _at_odds(entry.party, "what it was asked")
+        if entry.layers:
+            raise _at_odds(entry.party, "what it was to run")
     before, came = session.session, tuple(entry.sent for entry in entries)
     for node in nodes:
+        if node.layers != layers[node.party] or node.wire != wire:
+            raise _at_odds(node.party, "what it was to run")
         if node.session != before or node.came != came:
             raise _at_odds(node.party, "what it received")
         before, came = node.after, (node.sent,)

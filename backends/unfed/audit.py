@@ -9,7 +9,7 @@ import torch
 from unfed.plugins import CLIENT, Model, UnfedError
 
 from ..common.ends import Embedding
-from ..common.hidden import Hidden
+from ..common.hidden import DTYPES, Hidden
 from ..common.shard import Shard
 from ..mpc.engine.embedding import levels, look_up
 from ..mpc.engine.rows import HALF
@@ -53,11 +53,9 @@ class Judge:
             found.append(Rows(cell.start, look_up(party, asked, self._table).to(torch.int32)))
         return found
 
-    def fault(self, proof: Proof, *, partial: bool = True) -> str:
+    def fault(self, proof: Proof) -> str:
         """What the party did instead of what it should have done; empty where it did that.
 
-        Args:
-            partial: whether a node may have sent the last rows of a step alone, as the last one does.
         Raises:
             UnfedError: this says nothing of the party: it did not sign it, or what is shown is not what it signed.
         """
@@ -69,7 +67,7 @@ class Judge:
             raise UnfedError(f"this is not what {proof.party} signed that it received", kind="bad-input")
         if not said.layers:
             return self._fault_of_entry(proof, said)
-        return self._fault_of_layers(proof, said, partial)
+        return self._fault_of_layers(proof, said)
 
     def _fault_of_entry(self, proof: Proof, said: Statement) -> str:
         if proof.senders != (CLIENT,) or proof.party not in ENTRIES:
@@ -80,12 +78,15 @@ class Judge:
             return ""
         return "sent shares that its keys do not give" + self._with(said.weights, (), self._embedding.opened)
 
-    def _fault_of_layers(self, proof: Proof, said: Statement, partial: bool) -> str:
-        outputs = rows_of(proof.outputs)
+    def _fault_of_layers(self, proof: Proof, said: Statement) -> str:
+        if len(said.layers) != 2 or said.wire not in DTYPES:
+            raise UnfedError(f"{proof.party} states layers or a type that there are none of", kind="bad-input")
+        outputs = self._rows_of(proof.outputs, torch.float32)
         if _head(said.after, proof.party, [(start, raw(rows)) for start, rows in outputs]) != said.exact:
             raise UnfedError(f"this is not what {proof.party} signed that it computed", kind="bad-input")
         shard = self.shard(said.layers)
-        wanted = self._run(shard, self._rows(proof))
+        wanted = self._run(shard, self._rows(proof, said))
+        partial = said.layers[1] == self._model.card.layers - 1  # the head, which is next, needs no more
         if (off := deviation(wanted, outputs, partial=partial)) > TOLERANCE:
             how = f"computed something else: off by {off:.2g} of a row's size, where {TOLERANCE:g} is allowed"
             return how + self._with(said.weights, said.layers, shard.tensors)
@@ -94,10 +95,24 @@ class Judge:
             return "sent something else than it computed"
         return ""
 
-    def _rows(self, proof: Proof) -> list[Rows]:
-        """What came in, as the hidden states that it stands for."""
-        given = [rows_of(steps) for steps in proof.inputs]
-        if proof.senders != ENTRIES:
+    def _rows_of(self, steps: Sequence[Step], kind: torch.dtype) -> list[Rows]:
+        """Rows as wide as hidden states. Their shape and type are not under the signature, so they must be these."""
+        found = rows_of(steps)
+        if any(rows.dtype is not kind or rows.shape[1] != self._model.card.hidden for _, rows in found):
+            raise UnfedError("the proof holds rows of another width or type than they can have", kind="bad-input")
+        return found
+
+    def _rows(self, proof: Proof, said: Statement) -> list[Rows]:
+        """What came in, as the hidden states that it stands for; places follow one another, as at every node."""
+        first = proof.senders == ENTRIES
+        given = [self._rows_of(steps, torch.int32 if first else DTYPES[said.wire]) for steps in proof.inputs]
+        shapes = [[(start, len(rows)) for start, rows in each] for each in given]
+        ends = [0, *(start + count for start, count in shapes[0])]
+        if any(each != shapes[0] for each in shapes) or [start for start, _ in shapes[0]] != ends[:-1]:
+            raise UnfedError("the proof's steps do not follow one another", kind="bad-input")
+        if 0 < self._model.card.context < ends[-1]:
+            raise UnfedError("the proof's steps go beyond the model's places", kind="bad-input")
+        if not first:
             return [Rows(start, rows.float()) for start, rows in given[0]]
         found = []
         for (start, one), (_, other) in zip(*given, strict=True):
@@ -108,8 +123,12 @@ class Judge:
         return found
 
     def _run(self, shard: Shard, steps: Sequence[Rows]) -> list[Rows]:
+        """Raises UnfedError where what came in leads to no finite numbers, which nobody can be held to."""
         cache = shard.new_cache()
-        return [Rows(start, shard(rows[None], cache)[0]) for start, rows in steps]
+        found = [Rows(start, shard(rows[None], cache)[0]) for start, rows in steps]
+        if not all(bool(rows.isfinite().all()) for _, rows in found):
+            raise UnfedError("what came in leads to no finite numbers", kind="bad-input")
+        return found
 
     def _with(self, told: bytes, layers: tuple[int, ...], tensors: Sequence[str]) -> str:
         """Whether it says that it used the weights that are used here."""
@@ -140,8 +159,7 @@ def deviation(wanted: Sequence[Rows], found: Sequence[Rows], *, partial: bool = 
 
 def wired(wire: str, steps: Sequence[Rows]) -> list[tuple[int, memoryview]]:
     """Rows [t, width] as bytes in the type of the wire. Raises UnfedError where they do not fit it."""
-    hidden = Hidden(wire, steps[0].rows.shape[1])
-    return [(start, raw(hidden.pack(rows[None]))) for start, rows in steps]
+    return [(start, raw(Hidden(wire, rows.shape[1]).pack(rows[None]))) for start, rows in steps]
 
 
 def _head(session: bytes, sender: str, steps: Sequence[tuple[int, bytes | memoryview]]) -> bytes:

@@ -58,7 +58,8 @@ class UnfedOptions(AnyOptions):
     """A prompts file of texts like those that are asked, templates included; without it, decoys.jsonl in the model's
     folder, or else texts that the model itself writes."""
     proofs: str = ""
-    """Folder that proofs against nodes are written to; without it, they are not kept."""
+    """Folder that proofs against nodes are written to; without it, they are not kept. None are with live checks, whose
+    proofs hold what was asked."""
     cheat: Literal["", "perturb", "skip", "stale", "smaller"] = ""
     """For demonstrations: what the middle one of the nodes that run the layers does instead of its work."""
 
@@ -89,7 +90,7 @@ class Unfed(Backend):
         replicas = {name: _replicas(name, options.replicas) for name in nodes}
         behind = _behind(paths, replicas)
         parties = [
-            _client(card, options, paths, nodes),
+            _client(card, options, paths, dict(zip(nodes, ranges, strict=True))),
             *(
                 Party(name, f"{ROLES}.hop:Hop", settings={"behind": after}, **_LOSABLE)
                 for name, after in behind.items()
@@ -163,7 +164,7 @@ def _behind(paths: list[list[str]], replicas: dict[str, list[str]]) -> dict[str,
     return found
 
 
-def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: tuple[str, ...]) -> Party:
+def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: dict[str, tuple[int, int]]) -> Party:
     tail = card.layers - options.tail if options.tail else None
     known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if _checked(options) else ())))
     checks = {"kind": options.checks, "rate": options.check_rate, "decoys": options.decoys, "proofs": options.proofs}
@@ -179,6 +180,8 @@ def _client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], node
             "nodes": [_replicas(name, options.replicas) for name in nodes],
             "tail": tail,
             "mpc_layers": options.mpc_layers,
+            "ranges": [list(run) for run in nodes.values()],
+            "wire_dtype": options.wire_dtype,
             "checks": checks,
         },
         knows=tuple(known),

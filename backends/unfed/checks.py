@@ -90,10 +90,11 @@ class Caught:
 
     Args:
         folder: where proofs are kept, if anywhere.
+        live: whether they are of real sessions: then they hold what was asked, and are never kept.
     """
 
-    def __init__(self, ctx: Context, folder: str) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, folder: str, *, live: bool = False) -> None:
+        self._ctx, self._live = ctx, live
         self._folder = Path(folder).expanduser() if folder else None
         self._found: dict[str, tuple[str, UnfedError]] = {}
         self._news: list[Note] = []
@@ -101,7 +102,9 @@ class Caught:
     def add(self, verdict: Verdict) -> UnfedError:
         """Keep the proof, and what is to be said to whoever asks next."""
         party, hint = verdict.party, "replace it"
-        if verdict.proof and self._folder is not None:
+        if verdict.proof and self._live:
+            hint = "no proof is kept, for it would hold what was asked; replace it"
+        elif verdict.proof and self._folder is not None:
             path = self._folder / f"{party}-{sha256(verdict.proof).hexdigest()[:12]}.json"
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)

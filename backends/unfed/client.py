@@ -40,6 +40,7 @@ class Client(ClientRole):
     entries, reply, verifier: names of the hops of the circuits, guard first: to each entry, to the last of the layers
         but without it, and to the verifier, where there is one.
     nodes: the replicas that run each range of layers.
+    ranges: the first and the last layer of each; wire_dtype: of hidden states between them.
     tail: the first of the layers that the client runs itself, or None.
     mpc_layers: how many layers the entries run.
     checks: `kind`, `rate`, `decoys` and `proofs`, as the options of these names.
@@ -58,7 +59,7 @@ class Client(ClientRole):
             self._tail.warm()
         keys([0], card.vocab)  # compiles, or loads what was compiled
         self._checks = settings["checks"]
-        self._caught = Caught(self.ctx, self._checks["proofs"])
+        self._caught = Caught(self.ctx, self._checks["proofs"], live=self._checks["kind"] == "live")
         entries, verifier = settings["entries"], settings["verifier"]
         self._ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why)
         await self._ways.learn()
@@ -179,12 +180,16 @@ class Client(ClientRole):
 
     async def _said(self, session: Session) -> Sequence[Signed]:
         said = await session.statements()
-        agreed(self.ctx, session, said, session.way.route)
+        ranges = [(first, last) for first, last in self.ctx.settings["ranges"]]
+        nodes = dict(zip(session.way.route, ranges, strict=True))
+        agreed(self.ctx, session, said, nodes, self.ctx.settings["wire_dtype"])
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> None:
         assert self._verification is not None
         verdict = await self._verification.check(session, said)
+        if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
+            raise session.lost
         if verdict.party:
             raise self._caught.add(verdict)
 

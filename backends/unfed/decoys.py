@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,10 +12,15 @@ from unfed.plugins import Query
 from .checks import Verification, falls
 from .texts import Habits, Texts
 
+log = logging.getLogger("unfed.backends.unfed")
+
 _STOCK = 4
 """Texts that are written at once. Whenever none is left more are asked for, which tells nobody when one is used."""
 _SHORT = 0.25
 """Seconds that runs are kept waiting for the pause before a decoy; in a longer one, whoever asks comes first."""
+
+_WITHIN = 120.0
+"""Seconds that a decoy may take: where a node breaks off there is no query that fails of it, and nobody is told."""
 
 Run = Callable[[Query, list[int]], Awaitable[None]]
 """Has a text run and checked, as a query asks."""
@@ -77,8 +83,11 @@ class Decoys:
 
     async def _one(self) -> None:
         try:
-            await self._run(self._query, self._texts.take(self._habits.length()))
+            async with asyncio.timeout(_WITHIN):
+                await self._run(self._query, self._texts.take(self._habits.length()))
             self._checked += 1
+        except TimeoutError:
+            log.warning("a decoy was not answered and checked within %g s", _WITHIN)
         finally:
             self._running, self._over, self._own = None, time.monotonic(), False
 

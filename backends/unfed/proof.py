@@ -6,7 +6,7 @@ Anybody who has the model can check one, offline: see `audit.Judge`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import torch
@@ -26,7 +26,7 @@ class Rows(NamedTuple):
 class Step(msgspec.Struct, frozen=True, array_like=True):
     """`Rows`, or what an entry was asked (of which `rows` and `dtype` say nothing), as they are written down."""
 
-    start: int
+    start: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
     rows: int
     dtype: str
     data: bytes
@@ -84,7 +84,7 @@ def decode(data: bytes) -> Proof:
     """Raises UnfedError (`bad-input`) for what is no proof."""
     try:
         return msgspec.json.decode(data, type=Proof)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnfedError(f"this is no proof: {error}", kind="bad-input") from None
 
 

@@ -57,6 +57,7 @@ class Session:
         self._guard = way.paths[0][0].name
         self.names = tuple(new_id() for _ in self._circuits)
         self._stated = stated
+        self.lost: UnfedError | None = None
         self.cells: tuple[list[tuple[int, bytes]], ...] = ([], [])
         self.asked = tuple(Trail(self.session, CLIENT) for _ in self.cells)
         self.results = Trail(self.reply, way.route[-1])
@@ -121,6 +122,7 @@ class Session:
 
     def fail(self, error: UnfedError) -> None:
         """Nothing comes any more: whoever waits is told why."""
+        self.lost = error
         self._results.put_nowait(error)
         if not self._statements.done():
             self._statements.set_exception(error)

@@ -98,7 +98,7 @@ def read(signed: Signed, party: str, certificate: str) -> Statement:
         try:
             if (statement := _decode(signed.data)).party == party:
                 return statement
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             pass
     raise UnfedError(f"{party} has not signed what is said to be its statement", kind="protocol", party=party)
 

@@ -23,6 +23,8 @@ from .writing import write
 
 _UNDECIDED = ("party-lost", "party-hung", "timeout", "cancelled")
 """Kinds of errors that say nothing of what a node has done."""
+_OPENED_WITHIN = 10.0
+"""Seconds that a node has to open what it sent."""
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
@@ -121,7 +123,7 @@ class Verifier(Hop):
                 statement = proof.said()
                 opened = await self._open(name, statement, asked.secret)
                 proof = msgspec.structs.replace(proof, outputs=steps_of(opened))
-                if found := await self._judged(proof, partial=name == asked.route[-1]):
+                if found := await self._judged(proof):
                     return found
                 given, senders = (self._travelled(statement, opened),), (name,)
         except UnfedError as error:
@@ -146,23 +148,34 @@ class Verifier(Hop):
         )
 
     async def _open(self, name: str, statement: Statement, secret: bytes) -> list[Rows]:
-        """What the node sent, as it says when it has to. Raises UnfedError, naming it, where it does not say."""
-        found = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
+        """What the node sent, as it says when it has to. Raises UnfedError, naming it and what it did, otherwise."""
         try:
-            rows = torch.split(found["rows"], found["sizes"])
-            return [Rows(int(start), each) for start, each in zip(found["starts"], rows, strict=True)]
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            raise UnfedError("it opened what are no rows", kind="protocol", party=name) from None
+            async with asyncio.timeout(_OPENED_WITHIN):
+                found = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
+        except TimeoutError:
+            raise UnfedError("did not open what it sent", kind="protocol", party=name) from None
+        except UnfedError as error:
+            if error.failure.kind not in ("protocol", "role"):
+                raise  # it is gone, say
+            message = f"did not open what it sent: {error.failure.message}"
+            raise UnfedError(message, kind="protocol", party=name) from None
+        try:
+            rows, starts = torch.split(found["rows"], found["sizes"]), [int(start) for start in found["starts"]]
+            if not all(0 <= start < 2**62 for start in starts):
+                raise ValueError("no place")
+            return [Rows(start, each) for start, each in zip(starts, rows, strict=True)]
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+            raise UnfedError("opened what are no rows", kind="protocol", party=name) from None
 
     def _travelled(self, statement: Statement, opened: Sequence[Rows]) -> tuple[Step, ...]:
         wire = Hidden(statement.wire, self.ctx.model.card.hidden)
         return steps_of([Rows(start, wire.pack(rows[None])[0]) for start, rows in opened])
 
-    async def _judged(self, proof: Proof, *, partial: bool = False) -> Verdict | None:
+    async def _judged(self, proof: Proof) -> Verdict | None:
         try:
-            what = await asyncio.to_thread(self._judge.fault, proof, partial=partial)
+            what = await asyncio.to_thread(self._judge.fault, proof)
         except UnfedError as error:  # what it shows is not what it signed: no proof, and wrong all the same
-            return Verdict(proof.party, error.failure.message)
+            return Verdict(proof.party, f"opened something else: {error.failure.message}")
         return Verdict(proof.party, what, encode(proof)) if what else None
 
 

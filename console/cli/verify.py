@@ -41,7 +41,7 @@ def verify(proof: str, model: str) -> int:
         about = msgspec.json.decode(data, type=_About)
     except OSError as error:
         raise UnfedError(f"cannot read {proof}: {error.strerror}", kind="bad-input") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnfedError(f"{proof} is no proof: {error}", kind="bad-input") from error
     backend = PluginHost().backend(about.backend)()
     opened = OpenModel("whoever checks", OpenedModel(read_card(Path(expand(model))), ("all",)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -9,15 +10,20 @@ import torch
 
 from unfed.backends.mpc.engine.embedding import Keys
 from unfed.backends.mpc.transformer import parts
-from unfed.backends.unfed import ways
+from unfed.backends.unfed import entry, ways
 from unfed.backends.unfed.client import Client
 from unfed.backends.unfed.entry import Entry
 from unfed.backends.unfed.hop import Hop, announcement
-from unfed.backends.unfed.layers import First
+from unfed.backends.unfed.layers import First, Last
 from unfed.backends.unfed.mpc_layers.dealer import Dealer
 from unfed.backends.unfed.mpc_layers.entry import LayersEntry
 from unfed.backends.unfed.mpc_layers.session import LayersSession
-from unfed.plugins import serve
+from unfed.backends.unfed.proof import Rows
+from unfed.backends.unfed.statements import Statement
+from unfed.backends.unfed.verifier import Verifier
+from unfed.plugins import UnfedError, serve
+
+log = logging.getLogger("unfed.tests")
 
 
 class _Meddling(Hop):
@@ -221,3 +227,103 @@ class Piecemeal(Client):
         parts.MEMORY = 3 << 20
         await super().start()
         assert len(parts.parts(msgspec.structs.replace(self.ctx.model.card, layers=1), 8)) > 2
+
+
+# -- with checks
+
+
+class _Stating(First):
+    """States something else than it did, and signs that."""
+
+    def stated(self, statement: Statement) -> Statement:
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._ledgers is not None
+        right = self._ledgers.statement
+        self._ledgers.statement = lambda ledger: self.stated(right(ledger))  # type: ignore[method-assign]
+
+
+class Misstating(_Stating):
+    def stated(self, statement: Statement) -> Statement:
+        return msgspec.structs.replace(statement, sent=bytes(32), exact=bytes(32))
+
+
+class Fewer(_Stating):
+    """Says that it was to run its first layer alone."""
+
+    def stated(self, statement: Statement) -> Statement:
+        return msgspec.structs.replace(statement, layers=(statement.layers[0], statement.layers[0]))
+
+
+class _LastStating(Last):
+    async def start(self) -> None:
+        await super().start()
+        assert self._ledgers is not None
+        right = self._ledgers.statement
+        self._ledgers.statement = lambda ledger: self.stated(right(ledger))  # type: ignore[method-assign]
+
+    def stated(self, statement: Statement) -> Statement:
+        raise NotImplementedError
+
+
+class Denying(_LastStating):
+    """Says that something else came."""
+
+    def stated(self, statement: Statement) -> Statement:
+        return msgspec.structs.replace(statement, came=(bytes(32),))
+
+
+class Regardless(Last):
+    """Countersigns whatever it is shown."""
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._ledgers is not None
+        right = self._ledgers.commit
+        self._ledgers.commit = lambda session, release, before: right(session, release, {})  # type: ignore[method-assign]
+
+
+class Closed(First):
+    """Opens nothing."""
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        raise UnfedError("never", kind="protocol", party=sender)
+
+
+class Otherwise(First):
+    """Opens something else than it sent."""
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        found = await super().reveal(sender, session=session, secret=secret)
+        return found | {"rows": found["rows"] * 1.0000001 + 1e-6}
+
+
+class Shapeless(First):
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        return {"rows": [1, 2], "sizes": "two"}
+
+
+class Swapping(Entry):
+    """Makes shares that add up to the numbers next to those that they should."""
+
+    async def start(self) -> None:
+        await super().start()
+        right = entry.look_up
+        entry.look_up = lambda *given: right(*given) + 1
+
+
+class Curious(Verifier):
+    """Asks a node about every session that anybody has it check, without the client's leave."""
+
+    async def _open(self, name: str, statement: Statement, secret: bytes) -> list[Rows]:
+        try:
+            await self.ctx.call(name, "reveal", session=statement.session, secret=bytes(32))
+            log.warning("was shown")
+        except UnfedError as error:
+            log.warning("asked, and was told: %s", error)
+        return await super()._open(name, statement, secret)

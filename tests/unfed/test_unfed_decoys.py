@@ -1,0 +1,175 @@
+"""Decoys of `unfed` on real fleets: nodes cannot tell them from what is asked, and the verifier sees nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from real_fleets import ask, running
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from unfed.backends.unfed.backend import Unfed
+from unfed.console.fleet.process import LocalLauncher
+from unfed.console.runner.models import read_card
+from unfed.plugins.view import Entry
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+
+DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
+TEXTS = [json.loads(line)["prompt"] for line in (DEMO / "decoys.jsonl").read_text().splitlines()]
+HALF, TIMES, TOKENS = len(TEXTS) // 2, 60, 3
+SEEN = ("guard", "entry-0", "layers-0", "layers-1", "verifier")
+
+
+class Run(NamedTuple):
+    """What each party saw of all sessions: real ones and decoys by turns."""
+
+    seen: dict[str, list[Entry]]
+    times: int
+
+
+async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], times: int) -> Run:
+    """Real prompts from the second half of the texts, each followed by a decoy of `decoys`."""
+    texts = folder / "decoys.jsonl"
+    texts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in decoys))
+    options = Unfed.Options(relays=0, shards=2, check_rate=1, decoys=str(texts))
+    card = read_card(DEMO)
+    made = Unfed().plan({"model": card}, options)
+    async with running(launcher, made, folder, models={"model": card}, views=folder / "views") as fleet:
+        for prompt in TEXTS[HALF : HALF + times]:
+            outcome = await ask(fleet, prompt, max_new_tokens=TOKENS)
+            assert outcome.failure is None
+            assert await fleet.rested()
+        views = {view.party: view for view, _, _ in (await ask(fleet, TEXTS[-1], max_new_tokens=1)).settlement.views}
+        return Run({name: list(views[name]) for name in SEEN}, times)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def alike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
+    yield await run_of(launcher, tmp_path_factory.mktemp("alike"), TEXTS[:HALF], TIMES)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def unlike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
+    long = [f"{one} {other} {third}" for one, other, third in zip(TEXTS[:40], TEXTS[40:80], TEXTS[80:120], strict=True)]
+    yield await run_of(launcher, tmp_path_factory.mktemp("unlike"), long, 30)
+
+
+def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
+    """What a party had of each session until it had stated what it did. `within` is the field that names one there."""
+    found: dict[bytes, list[Entry]] = {}
+    latest: list[Entry] = []
+    for entry in run.seen[party]:
+        name = entry.fields.get(within) if entry.kind == "message" else None
+        if isinstance(name, bytes) and entry.name != "reveal":  # which is asked of decoys, when all is stated
+            latest = found.setdefault(name, [])
+            latest.append(entry)
+        elif entry.kind == "held":
+            latest.append(entry)
+    return list(found.values())[: 2 * run.times]
+
+
+def at_guard(run: Run) -> list[list[Entry]]:
+    """Cells of the circuits to the first entry: three circuits are opened at once, and one alone to the verifier."""
+    entries = [entry for entry in run.seen["guard"] if entry.kind == "message" and entry.sender == "client"]
+    first, number = [], 0
+    while number < len(entries):
+        three = [each.name for each in entries[number : number + 3]] == ["open"] * 3
+        if three:
+            first.append(entries[number].fields["circuit"])
+        number += 3 if three else 1
+    return [[e for e in run.seen["guard"] if e.fields.get("circuit") == name] for name in first][: 2 * run.times]
+
+
+def size(entry: Entry) -> int:
+    data = entry.fields.get("data")
+    return len(data) if isinstance(data, bytes) else sum(len(array.data) for array in entry.arrays.values())
+
+
+def differs(one: np.ndarray, other: np.ndarray) -> float:
+    """p of a permutation test on the difference of means (Edgington; 4000 draws)."""
+    random, both = np.random.default_rng(), np.concatenate([one, other])
+    wanted = abs(one.mean() - other.mean())
+    drawn = [random.permutation(both) for _ in range(4000)]
+    off = [abs(each[: len(one)].mean() - each[len(one) :].mean()) for each in drawn]
+    return float((1 + sum(each >= wanted - 1e-9 for each in off)) / 4001)
+
+
+def by_turns(found: list[list[Entry]], run: Run) -> tuple[list[list[Entry]], list[list[Entry]]]:
+    assert len(found) == 2 * run.times
+    return found[::2], found[1::2]
+
+
+def at(run: Run, party: str) -> list[list[Entry]]:
+    return at_guard(run) if party == "guard" else sessions(run, party, "circuit" if party == "entry-0" else "session")
+
+
+@pytest.mark.parametrize("party", SEEN[:4])
+async def test_messages_of_decoys_are_as_many_and_as_large(alike: Run, party: str) -> None:
+    real, decoys = by_turns(at(alike, party), alike)
+    for measure in (len, lambda entries: sum(map(size, entries))):
+        assert differs(*(np.array([measure(each) for each in kind], float) for kind in (real, decoys))) > 0.001
+
+
+@pytest.mark.parametrize("party", SEEN[:4])
+async def test_the_same_test_tells_decoys_that_are_longer(unlike: Run, party: str) -> None:
+    real, decoys = by_turns(at(unlike, party), unlike)
+    sizes = [np.array([sum(map(size, each)) for each in kind], float) for kind in (real, decoys)]
+    assert differs(*sizes) < 0.01
+
+
+def accuracy(run: Run) -> tuple[float, float]:
+    """Of a classifier of sessions by what the first of the layers has of them, and half of its 99.9% interval."""
+    rows = []
+    for entries in at(run, "layers-0"):
+        held = [entry.arrays["rows"].numpy() for entry in entries if entry.name == "rows"]
+        times = np.array([entry.at for entry in entries if entry.name == "share"])
+        gaps = np.diff(times)
+        rows.append([*np.concatenate(held).mean(0), len(np.concatenate(held)), gaps.mean(), gaps.max(), np.ptp(times)])
+    labels = np.arange(len(rows)) % 2
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
+    folds = StratifiedKFold(10, shuffle=True, random_state=1)
+    score = float(cross_val_score(model, np.array(rows), labels, cv=folds).mean())
+    return score, 3.29 * math.sqrt(0.25 / len(rows))
+
+
+async def test_a_classifier_at_the_first_layers_is_no_better_than_chance(alike: Run) -> None:
+    score, half = accuracy(alike)
+    print(f"decoys told from {TIMES} real sessions: {score:.3f}, chance 0.5 ± {half:.3f}")
+    assert score < 0.5 + half
+
+
+async def test_the_same_classifier_tells_decoys_that_are_longer(unlike: Run) -> None:
+    score, half = accuracy(unlike)
+    print(f"longer decoys told: {score:.3f}")
+    assert score > 0.5 + half
+
+
+async def test_the_verifier_sees_decoys_alone(alike: Run) -> None:
+    """Hidden states that layers-1 received: all of the decoys' are at the verifier, none of what was asked."""
+    haystack = b"".join(array.data for entry in alike.seen["verifier"] for array in entry.arrays.values())
+    fields = b"".join(entry.frame for entry in alike.seen["verifier"])
+    assert haystack
+    for number, entries in enumerate(at(alike, "layers-1")):
+        messages = [entry for entry in entries if entry.name == "forward"]
+        assert len(messages) >= TOKENS - 1
+        for entry in messages:
+            row = entry.arrays["hidden"].data[-4 * 128 :]
+            assert (row in haystack) == (number % 2 == 1)
+            assert entry.fields["session"] not in fields
+
+
+async def test_what_the_verifier_sees_does_not_depend_on_the_prompt(alike: Run) -> None:
+    """After each session, whatever was asked, a circuit with one question, and what each node opens."""
+    names = [entry.name for entry in alike.seen["verifier"] if entry.kind == "message"]
+    once = ["open", "cell", "reveal", "reveal", "close"]
+    assert names[: 1 + 5 * alike.times] == ["directory", *once * alike.times]
