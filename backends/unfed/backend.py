@@ -104,6 +104,7 @@ class Unfed(Backend):
                 options.tail,
                 options.checks,
                 options.check_rate,
+                paths[-1] if checked else (),
             ),
             private_ids=True,
         )

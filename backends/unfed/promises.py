@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from unfed.plugins import Claim
 
@@ -22,6 +22,7 @@ def guarantee(
     tail: int,
     checks: str,
     rate: float,
+    checkers: Sequence[str],
 ) -> tuple[Claim, ...]:
     """Claims on prompt, output, identity and weights.
 
@@ -29,6 +30,7 @@ def guarantee(
         relays: the guard among them.
         opens: what each party opens, by name.
         checks, rate: as the options `checks` and `check_rate`.
+        checkers: hops to the verifier, which is the last of them.
     """
     claims: list[Claim] = []
     for asset in ("prompt", "output"):
@@ -43,7 +45,7 @@ def guarantee(
         claims.append(_open("output", node, told))
     ends = (*ENTRIES, *layers, *(() if checks == "none" else (VERIFIER,)))
     claims += _identity(relays, ends, (*ENTRIES, layers[0], layers[-1]))
-    claims += _integrity((*ENTRIES, *layers), checks, rate)
+    claims += _integrity((*ENTRIES, *layers), checks, rate, checkers)
     claims += [
         Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
         for name in ends
@@ -52,11 +54,13 @@ def guarantee(
     return (*claims, *on_the_network())
 
 
-def _integrity(nodes: tuple[str, ...], checks: str, rate: float) -> list[Claim]:
+def _integrity(nodes: tuple[str, ...], checks: str, rate: float, checkers: Sequence[str]) -> list[Claim]:
     """Who computes something else is caught sooner or later; and what the verifier learns for it."""
     if checks == "none":
         return [Claim(asset="output", property="integrity", against=nodes, basis="none")]
     what = "session" if checks == "decoys" else "token"
+    if checks == "live":
+        checkers = checkers[-1:]  # an answer whose check is held back never counts
     claims = [
         Claim(
             asset="output",
@@ -68,12 +72,16 @@ def _integrity(nodes: tuple[str, ...], checks: str, rate: float) -> list[Claim]:
                 f"a {what} that it spoils is found out at that rate; of n of them, 1 - (1 - rate)^n",
                 f"what deviates by less than {TOLERANCE:g} of a row's size is not looked for",
                 *(("it cannot tell decoys from what is asked",) if checks == "decoys" else ()),
-                f"it and the {VERIFIER} do not pool what they have",
+                f"it and {' or '.join(checkers)} do not pool what they have",
             ),
         )
         for node in nodes
     ]
-    claims += [Claim(asset="output", property="integrity", against=(node, VERIFIER), basis="none") for node in nodes]
+    claims += [
+        Claim(asset="output", property="integrity", against=(node, checker), basis="none")
+        for node in nodes
+        for checker in checkers
+    ]
     for asset in ("prompt", "output"):
         if checks == "decoys":
             claims.append(_kept(asset, (VERIFIER,), (SEALED,), ("length of prompts", "decoys")))
