@@ -7,7 +7,7 @@ PACKAGES := console plugins backends profiles
 # The strict editable install links file by file, so it is made anew whenever the list of files changes.
 FILES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' | LC_ALL=C sort | cksum | cut -d ' ' -f 1)
 
-.PHONY: setup run test quick lint format bench screenshot demo-model digits-models clean
+.PHONY: setup run test quick lint format bench screenshot demo-model demo-decoys digits-models clean
 
 setup: $(VENV)/.code-$(FILES)
 
@@ -57,6 +57,9 @@ screenshot: setup  # docs/images/*.png, from the running app; needs Chromium
 
 demo-model: setup  # trains profiles/demo/model anew; needs Debian's wordnet-base
 	$(BIN)/python profiles/demo_training/train.py --out profiles/demo/model
+
+demo-decoys: setup  # draws profiles/demo/model/decoys.jsonl anew; needs Debian's wordnet-base
+	$(BIN)/python profiles/demo_training/decoys.py --out profiles/demo/model/decoys.jsonl
 
 digits-models: setup  # trains profiles/digits anew, and writes its images
 	$(BIN)/python profiles/digits_training/train.py --out profiles/digits --prompts

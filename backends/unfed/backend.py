@@ -119,6 +119,7 @@ class Unfed(Backend):
                 options.tail,
                 options.checks if checked else "none",
                 options.check_rate,
+                paths[-1] if checked else (),
                 shared,
             ),
             private_ids=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from unfed.plugins import Claim
 
@@ -23,6 +23,7 @@ def guarantee(
     tail: int,
     checks: str,
     rate: float,
+    checkers: Sequence[str],
     shared: int = 0,
 ) -> tuple[Claim, ...]:
     """Claims on prompt, output, identity and weights.
@@ -31,6 +32,7 @@ def guarantee(
         relays: the guard among them.
         opens: what each party opens, by name.
         checks, rate: as the options `checks` and `check_rate`.
+        checkers: hops to the verifier, which is the last of them.
         shared: layers that the entries run under two-party computation, with a dealer.
     """
     claims: list[Claim] = []
@@ -51,7 +53,7 @@ def guarantee(
         claims.append(_open("output", node, told))
     ends = (*inner, *layers, *(() if checks == "none" else (VERIFIER,)))
     claims += _identity(relays, ends, (*inner, layers[0], layers[-1]))
-    claims += _integrity((*inner, *layers), checks, rate)
+    claims += _integrity((*inner, *layers), checks, rate, checkers)
     claims += [
         Claim(asset="weights", property="confidentiality", against=(name,), basis="none", reveals=parts)
         for name in ends
@@ -60,11 +62,13 @@ def guarantee(
     return (*claims, *on_the_network())
 
 
-def _integrity(nodes: tuple[str, ...], checks: str, rate: float) -> list[Claim]:
+def _integrity(nodes: tuple[str, ...], checks: str, rate: float, checkers: Sequence[str]) -> list[Claim]:
     """Who computes something else is caught sooner or later; and what the verifier learns for it."""
     if checks == "none":
         return [Claim(asset="output", property="integrity", against=nodes, basis="none")]
     what = "session" if checks == "decoys" else "token"
+    if checks == "live":
+        checkers = checkers[-1:]  # an answer whose check is held back never counts
     claims = [
         Claim(
             asset="output",
@@ -76,12 +80,16 @@ def _integrity(nodes: tuple[str, ...], checks: str, rate: float) -> list[Claim]:
                 f"a {what} that it spoils is found out at that rate; of n of them, 1 - (1 - rate)^n",
                 f"what deviates by less than {TOLERANCE:g} of a row's size is not looked for",
                 *(("it cannot tell decoys from what is asked",) if checks == "decoys" else ()),
-                f"it and the {VERIFIER} do not pool what they have",
+                f"it and {' or '.join(checkers)} do not pool what they have",
             ),
         )
         for node in nodes
     ]
-    claims += [Claim(asset="output", property="integrity", against=(node, VERIFIER), basis="none") for node in nodes]
+    claims += [
+        Claim(asset="output", property="integrity", against=(node, checker), basis="none")
+        for node in nodes
+        for checker in checkers
+    ]
     for asset in ("prompt", "output"):
         if checks == "decoys":
             claims.append(_kept(asset, (VERIFIER,), (SEALED,), ("length of prompts", "decoys")))

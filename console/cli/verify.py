@@ -26,7 +26,7 @@ class _About(msgspec.Struct):
 def verify(proof: str, model: str) -> int:
     """Do again what a party signed that it did, as a proof shows it, and say whether it did.
 
-    Exits with 0 where the proof holds, with 1 where the party did nothing wrong.
+    Exits with 0 where the proof holds, with 1 where the party did nothing wrong, with 2 where the proof is none.
     """
     from unfed.plugins import OpenedModel, UnfedError
     from unfed.plugins.host import PluginHost
@@ -45,7 +45,10 @@ def verify(proof: str, model: str) -> int:
         raise UnfedError(f"{proof} is no proof: {error}", kind="bad-input") from error
     backend = PluginHost().backend(about.backend)()
     opened = OpenModel("whoever checks", OpenedModel(read_card(Path(expand(model))), ("all",)))
-    found = backend.judge(data, opened)
+    try:
+        found = backend.judge(data, opened)
+    except UnfedError as error:  # whatever it is: a status of 1 would say that the party did nothing wrong
+        raise UnfedError.of(msgspec.structs.replace(error.failure, kind="bad-input")) from error
     if not found:
         emit(clean(f"{about.party} did what it signed: this proves nothing against it."))
         return FAILED

@@ -139,3 +139,35 @@ async def test_a_node_cannot_speak_for_the_client(fleet_of: Make) -> None:
         outcome = await ask(fleet, wish("foresight:forge", "a"))
         assert "another's" not in outcome.settlement.adopted
         assert await fleet.rested(3)
+
+
+# -- being called again
+
+
+async def test_it_is_called_again_when_it_said_and_the_fleet_rests_until_then(fleet_of: Make) -> None:
+    async with fleet_of(again=[0.6, 0.3]) as fleet:
+        assert await fleet.rested(0.4), "the pause before the next turn is nobody's work"
+        assert json.loads((await nothing(fleet)).answer.text) == 1
+    async with fleet_of(again=[0.3, 0.3]) as fleet:
+        await asyncio.sleep(1.2)
+        assert json.loads((await nothing(fleet)).answer.text) == 3, "twice more, and no further"
+
+
+async def test_a_query_ends_the_pause_and_its_end_begins_anew(fleet_of: Make) -> None:
+    async with fleet_of(again=[0.5, 60.0, 60.0]) as fleet:
+        assert await fleet.rested()
+        long = await began(fleet, wish("acts:linger_at", "a", peer="client", token=True))
+        await asyncio.sleep(0.7)  # longer than the pause
+        assert json.loads((await nothing(fleet)).answer.text) == 1, "not called while a query is in flight"
+        long.cancel()
+
+
+async def test_without_ids_what_nobody_adopts_is_charged_to_no_query(fleet_of: Make) -> None:
+    """Such as decoys, which are over before the query that comes next, or between two of them."""
+    async with fleet_of(private_ids=True, unused=True, again=[0.2]) as fleet:
+        for pause in (0.0, 0.4):
+            await asyncio.sleep(pause)
+            assert await fleet.rested()
+            outcome = await nothing(fleet)
+            assert outcome.settlement.trace.messages == 0 and outcome.settlement.adopted == ()
+            assert [each.amounts for each in outcome.settlement.contributions] == [{}]

@@ -16,12 +16,13 @@ from unfed.plugins import Answer, Query, Token, UnfedError
 
 class Foresighted(PuppetClient):
     """Settings: `takes`, seconds of working ahead; `fails`, whether and how it fails at that; `late`, whether it adopts
-    only once its query is cancelled."""
+    only once its query is cancelled; `again`, seconds after which it wants to be called again, once each; `unused`,
+    whether it adopts nothing."""
 
     made = 0
     ready = ""
 
-    async def ahead(self) -> None:
+    async def ahead(self) -> float | None:
         self.made += 1
         name = f"ahead{self.made}"
         with self.ctx.ahead(name), self.ctx.phase("making", "offline"):
@@ -30,7 +31,9 @@ class Foresighted(PuppetClient):
             self.ctx.contribute(made=1)
         if self.ctx.settings.get("fails"):
             raise (ValueError if self.ctx.settings["fails"] == "badly" else UnfedError)("-".join(["not", "told"]))
-        self.ready = name
+        self.ready = "" if self.ctx.settings.get("unused") else name
+        again: list[float] = self.ctx.settings.get("again", [])
+        return again[self.made - 1] if self.made <= len(again) else None
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Answer]:
         wish = json.loads(query.prompt)

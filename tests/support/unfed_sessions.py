@@ -136,8 +136,8 @@ class Rig:
         tensors: dict[str, Any] = self._entry_tensors
         if run:
             tensors = self.model.tensors(*self.judge.shard(run).tensors)
-        ledgers = Ledgers(self.contexts[name], run, tensors, wire, senders)
-        return ledgers, ledgers.of(session, session if not run else NEXT)
+        ledgers = Ledgers(self.contexts[name], run, tensors, wire)
+        return ledgers, ledgers.of(session, session if not run else NEXT, senders)
 
     def _stated(
         self,

@@ -231,4 +231,4 @@ def test_proofs_of_real_sessions_are_never_kept(tmp_path: Path, live: bool) -> N
     assert failure.party == "layers-1" and ("no proof is kept" in failure.hint) == live
     assert [path.read_bytes() for path in tmp_path.rglob("*.json")] == ([] if live else [b"what was asked"])
     with pytest.raises(UnfedError, match="failed a spot check"):
-        caught.check()
+        caught.check(("layers-1",))

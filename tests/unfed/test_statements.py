@@ -68,13 +68,13 @@ def known() -> dict[str, Context]:
 
 
 def node(known: dict[str, Context], number: int, wire: str = "fp32") -> Ledgers:
-    return Ledgers(known[f"layers-{number}"], (number, number), TENSORS, wire, (f"layers-{number - 1}",))
+    return Ledgers(known[f"layers-{number}"], (number, number), TENSORS, wire)
 
 
 def stated(known: dict[str, Context], rows: torch.Tensor, release: bytes = RELEASE) -> Signed:
     """By layers-0, which sends `rows`."""
     ledgers = node(known, 0)
-    ledgers.of(b"", SESSION).sends(0, rows, rows)
+    ledgers.of(b"", SESSION, ()).sends(0, rows, rows)
     return ledgers.commit(b"", release, {})
 
 
@@ -118,14 +118,14 @@ def test_only_what_came_is_countersigned(known: dict[str, Context]) -> None:
     rows = torch.ones(1, 2, 4)
     for came, release, after in ((rows * 2, RELEASE, SESSION), (rows, NEXT * 2, SESSION), (rows, RELEASE, NEXT)):
         ledgers = node(known, 1)
-        ledger = ledgers.of(after, NEXT)
+        ledger = ledgers.of(after, NEXT, ("layers-0",))
         ledger.receives("layers-0", 0, raw(came))
         ledger.sends(0, rows, rows)
         with pytest.raises(UnfedError, match="says that it sent something else") as caught:
             ledgers.commit(after, release, {"layers-0": stated(known, rows)})
         assert caught.value.failure.party == "layers-0"
     ledgers = node(known, 1)
-    ledger = ledgers.of(SESSION, NEXT)
+    ledger = ledgers.of(SESSION, NEXT, ("layers-0",))
     ledger.receives("layers-0", 0, raw(rows))
     ledger.sends(0, rows, rows)
     signed = ledgers.commit(SESSION, RELEASE, {"layers-0": stated(known, rows)})
@@ -138,7 +138,7 @@ def test_a_node_opens_what_it_sent_to_whoever_has_leave_and_until_the_session_is
     known: dict[str, Context],
 ) -> None:
     ledgers, rows = node(known, 1, "fp16"), torch.rand(1, 3, 4)
-    ledger = ledgers.of(SESSION, NEXT)
+    ledger = ledgers.of(SESSION, NEXT, ("layers-0",))
     for start, each in ((0, rows[:, :2]), (2, rows[:, 2:])):
         ledger.sends(start, each, each.half())
     with pytest.raises(UnfedError, match="not known"):

@@ -149,3 +149,19 @@ def test_the_last_layer_could_work_out_what_is_likely_unless_the_client_has_a_ta
         if c.asset == "output" and c.against == ("layers-2",) and c.property == "confidentiality"
     )
     assert ("logits" in claim.reveals) == told
+
+
+@pytest.mark.parametrize(
+    ("checks", "with_whom"),
+    [("decoys", {GUARD, "relay-3", VERIFIER}), ("live", {VERIFIER}), ("none", set())],
+)
+def test_a_node_is_not_caught_together_with_whoever_can_hold_checks_back(
+    folder: Path, checks: str, with_whom: set[str]
+) -> None:
+    claims = [claim for claim in plan(folder, checks=checks).guarantee if claim.property == "integrity"]
+    assert {claim.against[1] for claim in claims if claim.basis == "none" and len(claim.against) == 2} >= with_whom
+    alone = {claim.against for claim in claims if claim.basis == "statistical"}
+    nodes = {*ENTRIES, "layers-0", "layers-1", "layers-2"}
+    assert alone == ({(name,) for name in nodes} if with_whom else set())
+    for claim in claims:
+        assert checks == "none" or claim.basis == "statistical" or claim.against[1] in with_whom
