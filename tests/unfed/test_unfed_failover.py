@@ -17,7 +17,7 @@ from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Emulation, Event, Note, Plan, Token
+from unfed.plugins import Emulation, Event, Note, Plan, Route, Token
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -107,6 +107,47 @@ async def test_a_retry_is_told_of(pair: tuple[Fleet, Outcome]) -> None:
     assert outcome.answer.token_ids == right.answer.token_ids
     assert [(note.kind, note.party) for note in notes(outcome)] == [("retry", "entry-0")]
     assert "from token" in notes(outcome)[0].text and not notes(right)
+
+
+def routes(outcome: Outcome) -> list[Route]:
+    return [event for event in outcome.events if isinstance(event, Route)]
+
+
+async def test_the_way_is_told_with_the_names_in_use_and_again_once_it_is_another(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, _ = pair
+    await whole(fleet)
+    killed: list[str] = []
+
+    def kill() -> None:
+        killed.append(in_use(fleet, 0))
+        fleet.kill(killed[0])
+
+    before = {state.name: state.messages_out for state in fleet.parties()}
+    undisturbed = await ask(fleet, PROMPT, max_new_tokens=TOKENS)
+    (steps,) = {route.steps for route in routes(undisturbed)}
+    one, other = steps[3][0], steps[4][0]
+    assert one.startswith("layers-0") and other.startswith("layers-1")
+    there = (("guard",), ("relay-0", "relay-1"), ("entry-0", "entry-1"))
+    assert steps == (*there, (one,), (other,), ("relay-2",), ("guard",))
+    for name in (one, other):  # the one that is named is the one that works
+        twin = f"{name[:-1]}{1 - int(name[-1])}"
+        await until(lambda name=name: state_of(fleet, name).messages_out - before[name] >= TOKENS)  # type: ignore[misc]
+        assert state_of(fleet, twin).messages_out - before[twin] < TOKENS
+    first, *later = routes(undisturbed)
+    assert first.seconds is None and later and all(route.seconds for route in later)
+    assert 0 < (later[-1].seconds or 0) < undisturbed.finished.total
+
+    outcome = await disturbed(fleet, {5: kill})
+    ways = list(dict.fromkeys(route.steps for route in routes(outcome)))
+    assert len(ways) == 2 and (killed[0],) in ways[0] and (killed[0],) not in ways[1]
+    assert ways[1][3][0].startswith("layers-0") and len(ways[1]) == len(steps)
+
+
+async def test_a_way_is_told_at_most_twice_a_second(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, _ = pair
+    await whole(fleet)
+    outcome = await ask(fleet, PROMPT, max_new_tokens=64)
+    assert len(routes(outcome)) <= 3 + outcome.finished.total / 0.5  # the way, the first figure, and the last
 
 
 @pytest.mark.parametrize("name", ["layers-1", "entry-1", "relay-2"])
