@@ -246,10 +246,10 @@ def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
     board.hear(Answering("split", "p1", Route(steps=steps, seconds=0.0093)), 1.0)
     for at in range(5):
         board.hear(Answering("split", "p1", Note(kind="retry", text=f"lost {at}", at=at + 1.0)), 2.0)
-    assert routes(board, 40) == [], "its fleet is not there"
+    assert routes(board, 40, 3) == [], "its fleet is not there"
     board.parties = {("split", name): _state("split", name) for name in ("guard", "relay-0", "relay-1")}
     board.parties["split", "relay-1"].health = "restarting"
-    lines = routes(board, 40)
+    lines = routes(board, 40, 3)
     assert ["".join(text for text, _ in line) for line in lines] == [
         "split  guard → relay-0 | ◌ relay-1",
         "  → layers␛-0 → guard   9.30 ms a token",
@@ -259,9 +259,9 @@ def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
     ]
     assert ("◌ relay-1", "accent") in lines[0] and ("relay-0", "plain") in lines[0]
     board.end()
-    assert ("relay-0", "dim") in routes(board, 40)[0], "nothing goes this way any more"
+    assert ("relay-0", "dim") in routes(board, 40, 3)[0], "nothing goes this way any more"
     board.hear(FleetStarting("split"), 3.0)
-    assert routes(board, 40) == [], "a fresh fleet has told none"
+    assert routes(board, 40, 3) == [], "a fresh fleet has told none"
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():

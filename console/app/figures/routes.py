@@ -13,18 +13,15 @@ from . import facts, numbers
 from .parties import HEALTH, Key
 from .text import Line, Span, clean_line, length
 
-NOTES = 3
-"""How many of the last notes stand below a way."""
 
-
-def routes(board: Board, width: int) -> list[Line]:
-    """Of each fleet that is there and whose client has told its way: that way, and the last that happened on it."""
+def routes(board: Board, width: int, notes: int) -> list[Line]:
+    """Of each fleet that is there and whose client has told its way: that way, and so many of the last notes on it."""
     lines: list[Line] = []
     there = {variant for variant, _ in board.parties}
     for column in board.columns.values():
         if column.route is not None and column.variant in there:
             lines += way(column, column.route, board.parties, width)
-            lines += facts.notes(column, width, NOTES)
+            lines += facts.notes(column, width, notes)
     return lines
 
 

@@ -20,6 +20,10 @@ from ..widgets.party_table import PartyTable
 from .confirm import Confirm
 from .page import Page
 
+HIGH = 32
+"""From this height on, there is room for more notes."""
+NOTES, FEW_NOTES = 5, 2
+
 
 class FleetScreen(Page):
     """Watch parties, kill them, start them again."""
@@ -47,7 +51,7 @@ class FleetScreen(Page):
         self.query_one(LogPane).display = not empty
         self.query_one("#no-fleet").display = empty
         ways = self.query_one("#fleet-routes", Lines)
-        told = routes(self.unfed.board, self.size.width - 2)
+        told = routes(self.unfed.board, self.size.width - 2, NOTES if self.size.height >= HIGH else FEW_NOTES)
         ways.display = bool(told)
         ways.show(told)
         table.set_class(bool(told), "-with-routes")  # so that the log keeps its place
