@@ -114,14 +114,8 @@ def routes(outcome: Outcome) -> list[Route]:
 
 
 async def test_the_way_is_told_with_the_names_in_use_and_again_once_it_is_another(pair: tuple[Fleet, Outcome]) -> None:
-    fleet, _ = pair
+    fleet, right = pair
     await whole(fleet)
-    killed: list[str] = []
-
-    def kill() -> None:
-        killed.append(in_use(fleet, 0))
-        fleet.kill(killed[0])
-
     before = {state.name: state.messages_out for state in fleet.parties()}
     undisturbed = await ask(fleet, PROMPT, max_new_tokens=TOKENS)
     (steps,) = {route.steps for route in routes(undisturbed)}
@@ -137,10 +131,21 @@ async def test_the_way_is_told_with_the_names_in_use_and_again_once_it_is_anothe
     assert first.seconds is None and later and all(route.seconds for route in later)
     assert 0 < (later[-1].seconds or 0) < undisturbed.finished.total
 
-    outcome = await disturbed(fleet, {5: kill})
-    ways = list(dict.fromkeys(route.steps for route in routes(outcome)))
-    assert len(ways) == 2 and (killed[0],) in ways[0] and (killed[0],) not in ways[1]
-    assert ways[1][3][0].startswith("layers-0") and len(ways[1]) == len(steps)
+    way: list[Route] = []
+    killed: list[str] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Route):
+            way.append(event)
+        elif isinstance(event, Token) and not killed:
+            killed.append(way[-1].steps[3][0])
+            fleet.kill(killed[0])
+
+    outcome = await ask(fleet, PROMPT, on_event=heard, max_new_tokens=TOKENS)
+    assert outcome.answer.token_ids == right.answer.token_ids
+    before_it, after_it = dict.fromkeys(route.steps for route in way)
+    assert (killed[0],) in before_it and (killed[0],) not in after_it
+    assert after_it[3][0].startswith("layers-0") and len(after_it) == len(steps)
 
 
 async def test_a_way_is_told_at_most_twice_a_second(pair: tuple[Fleet, Outcome]) -> None:
