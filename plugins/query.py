@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -79,6 +79,18 @@ class Note(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
     at: float = 0.0
 
 
+class Route(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
+    """The way that the query takes through the fleet, from now on.
+
+    Attributes:
+        steps: in the order of the way, the processes of each step; those of one step work side by side. None is empty.
+        seconds: what a token takes over the whole way, as measured so far; None where nothing was measured yet.
+    """
+
+    steps: Annotated[tuple[Annotated[tuple[str, ...], msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1)]
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
     """The client took the query up."""
 
@@ -113,7 +125,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     error: Failure
 
 
-Event = Started | Phase | Token | Metric | Note | Finished | Failed
+Event = Started | Phase | Token | Metric | Note | Route | Finished | Failed
 
 
 class LinkCount(msgspec.Struct, frozen=True, kw_only=True):

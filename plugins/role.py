@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from .errors import Failure
 from .models import ModelCard
-from .query import Answer, Metric, Note, PhaseKind, Query, Token
+from .query import Answer, Metric, Note, PhaseKind, Query, Route, Token
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -172,7 +172,7 @@ class Role:
 class ClientRole(Role):
     """The role of the party `client`."""
 
-    def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Answer]:
+    def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Route | Answer]:
         """Yield tokens as they come, the `Answer` last, and in between what else should be known.
 
         Cancelled by an ordinary task cancellation.

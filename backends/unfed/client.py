@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from transformers import DynamicCache
 
-from unfed.plugins import Answer, ClientRole, Failure, Metric, Note, Query, Token, UnfedError, serve
+from unfed.plugins import Answer, ClientRole, Failure, Metric, Note, Query, Route, Token, UnfedError, serve
 
 from ..common.ends import Head
 from ..common.generation import Generation
@@ -23,7 +23,7 @@ from .agreement import agreed
 from .checks import Caught, Verification, falls
 from .decoys import Decoys
 from .mpc_layers.session import LayersSession
-from .names import DECOYS, ENTRIES
+from .names import DECOYS, ENTRIES, VERIFIER
 from .session import Session
 from .statements import Signed
 from .texts import Texts, read_texts
@@ -78,7 +78,7 @@ class Client(ClientRole):
         beside = Path(self.ctx.model.card.folder) / DECOYS
         return read_texts(beside) if beside.is_file() else []
 
-    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Answer]:
+    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Route | Answer]:
         for note in self._caught.news():
             yield note
         self._caught.check(ENTRIES)
@@ -93,7 +93,7 @@ class Client(ClientRole):
             stream = self._text.stream()
             async with aclosing(self._tokens(prompt, sampler)) as found:
                 async for each in found:
-                    if isinstance(each, Note):
+                    if isinstance(each, Note | Route):
                         yield each
                         continue
                     token, logits = each
@@ -109,7 +109,9 @@ class Client(ClientRole):
         assert sampler.stopped is not None
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
-    async def _tokens(self, prompt: list[int], sampler: Sampler) -> AsyncGenerator[tuple[int, torch.Tensor] | Note]:
+    async def _tokens(
+        self, prompt: list[int], sampler: Sampler
+    ) -> AsyncGenerator[tuple[int, torch.Tensor] | Note | Route]:
         """Tokens, and the logits that each was taken from; and what happened on the way.
 
         Where a party is lost, what there is so far is asked again over others, or over whoever takes its place.
@@ -120,13 +122,17 @@ class Client(ClientRole):
             try:
                 async with self._session(way) as session:
                     if sampler.stopped is None:
+                        yield Route(steps=way.steps)
                         async with aclosing(self._run(session, ids, sampler)) as found:
                             async for token, logits in found:
                                 ids.append(token)
                                 tries = 0
                                 yield token, logits
+                                if (seconds := session.pace.news(last=sampler.stopped is not None)) is not None:
+                                    yield Route(steps=way.steps, seconds=seconds)
                         if self._verification is not None:
-                            await self._account(session, len(sampler.tokens))
+                            for note in await self._account(session, len(sampler.tokens)):
+                                yield note
                 return
             except UnfedError as error:
                 party, tries = error.failure.party or "", tries + 1
@@ -164,10 +170,12 @@ class Client(ClientRole):
                 if sampler.stopped is not None:
                     return
                 logits = self._logits(await session.result(), cache)
-                self._ways.took(session.way, time.perf_counter() - began)
+                took = time.perf_counter() - began
+                self._ways.took(session.way, took)
+                session.pace.took(took)
 
-    async def _account(self, session: Session, tokens: int) -> None:
-        """Have all say what they did; with live checks, perhaps done again.
+    async def _account(self, session: Session, tokens: int) -> list[Note]:
+        """Have all say what they did; with live checks, perhaps done again, and what came of that.
 
         Raises:
             UnfedError: naming whoever says something else than it did, or did something else than it should.
@@ -176,7 +184,10 @@ class Client(ClientRole):
             said = await self._said(session)
         if self._checks["kind"] == "live" and falls(self._checks["rate"], tokens):
             with self.ctx.phase("check"):
-                await self._check(session, said)
+                told = await self._check(session, said)
+            text = "the verifier cannot tell whether it was done as stated" if told else "done again, and as stated"
+            return [Note(kind="check", party=VERIFIER, text=text)]
+        return []
 
     async def _said(self, session: Session) -> Sequence[Signed]:
         said = await session.statements()
@@ -185,13 +196,22 @@ class Client(ClientRole):
         agreed(self.ctx, session, said, nodes, self.ctx.settings["wire_dtype"])
         return said
 
-    async def _check(self, session: Session, said: Sequence[Signed]) -> None:
+    async def _check(self, session: Session, said: Sequence[Signed]) -> str:
+        """Have the verifier do it again.
+
+        Returns:
+            Why that could not be, if so.
+
+        Raises:
+            UnfedError: naming whoever did something else than it should, or is lost.
+        """
         assert self._verification is not None
         verdict = await self._verification.check(session, said)
         if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
             raise session.lost
         if verdict.party:
             raise self._caught.add(verdict)
+        return verdict.what
 
     # -- decoys
 

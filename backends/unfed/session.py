@@ -15,6 +15,7 @@ from unfed.plugins import CLIENT, Context, UnfedError
 from ..mpc.engine.embedding import keys
 from .cells import ToEntry, asked, encode_told, over, read_back
 from .onion import Circuit, Unsealed, new_id
+from .pace import Pace
 from .statements import Signed, Trail, raw
 from .ways import Way
 
@@ -43,6 +44,7 @@ class Session:
         answering: numbers of those that something comes back on.
         session, reply: what the nodes call it.
         secret: whoever shows it may see what the nodes sent.
+        pace: how fast its tokens come.
         cells: by entry, what it was asked, and at which place.
         asked, results: trails of that, and of what came back.
     """
@@ -57,6 +59,7 @@ class Session:
         self._guard = way.paths[0][0].name
         self.names = tuple(new_id() for _ in self._circuits)
         self._stated = stated
+        self.pace = Pace()
         self.lost: UnfedError | None = None
         self.cells: tuple[list[tuple[int, bytes]], ...] = ([], [])
         self.asked = tuple(Trail(self.session, CLIENT) for _ in self.cells)

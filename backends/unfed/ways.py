@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from unfed.plugins import Context, Failure, UnfedError
@@ -39,6 +40,13 @@ class Way(NamedTuple):
     @property
     def parties(self) -> frozenset[str]:
         return frozenset(hop.name for path in self.paths for hop in path) | set(self.route)
+
+    @property
+    def steps(self) -> tuple[tuple[str, ...], ...]:
+        """From the client and back to it, processes that work side by side: both circuits out, layers, circuit back."""
+        *out, back = [[hop.name for hop in path] for path in self.paths]
+        there = [tuple(dict.fromkeys(name for name in names if name is not None)) for names in zip_longest(*out)]
+        return (*there, *((name,) for name in self.route), *((name,) for name in reversed(back[:-1])))
 
 
 class Ways:

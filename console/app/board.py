@@ -88,7 +88,7 @@ class Board(msgspec.Struct, kw_only=True):
     def _tell(column: Column, notice: FleetStarting | FleetReady | FleetFailed | Answering, now: float) -> None:
         match notice:
             case FleetStarting():
-                column.starting_since, column.setup = now, None
+                column.starting_since, column.setup, column.route = now, None, None
                 column.stage = "starting" if column.stage in ("waiting", "ready", "idle") else column.stage
             case FleetReady(seconds=seconds):
                 column.setup = seconds

@@ -17,6 +17,7 @@ from unfed.plugins import (
     LinkCount,
     Note,
     Phase,
+    Route,
     Started,
     Token,
 )
@@ -44,6 +45,7 @@ class Column(msgspec.Struct, kw_only=True):
         problem: why it has no plan, where it has none.
         setup: seconds its fleet took to start.
         open: kind and start of the phases that the client is in, by name.
+        route: the way that the query takes, where its client told one.
         notes: what happened on the way to the answer, as far as is known.
     """
 
@@ -65,6 +67,7 @@ class Column(msgspec.Struct, kw_only=True):
     started_at: float | None = None
     offline: float = 0.0
     open: dict[str, tuple[str, float]] = {}
+    route: Route | None = None
     notes: list[NoteInfo] = []
 
     @property
@@ -86,7 +89,7 @@ class Column(msgspec.Struct, kw_only=True):
         """Make room for the next prompt; what is known of the fleet stays."""
         self.stage, self.prompt_id = "waiting", prompt_id
         self.pieces, self.open, self.notes = [], {}, []
-        self.answer = self.result = self.error = None
+        self.answer = self.result = self.error = self.route = None
         self.starting_since = self.started_at = None
         self.offline = 0.0
 
@@ -108,6 +111,8 @@ class Column(msgspec.Struct, kw_only=True):
                     self.offline += event.seconds or 0.0
             case Note():
                 self.notes.append(noted(event))
+            case Route():
+                self.route = event
             case Finished():
                 self.answer = event.answer
                 self.open = {}

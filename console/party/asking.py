@@ -20,6 +20,7 @@ from unfed.plugins import (
     Metric,
     Note,
     Query,
+    Route,
     Started,
     Token,
     UnfedError,
@@ -29,11 +30,11 @@ from unfed.plugins import (
 from .context import PartyContext
 
 Explain = Callable[[BaseException, str], Failure]
-Yielded = TypeVar("Yielded", Token, Metric, Note, Answer)
+Yielded = TypeVar("Yielded", Token, Metric, Note, Route, Answer)
 
 _encode = msgspec.msgpack.Encoder().encode
 _DECODERS: dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Note, Answer)
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Note, Route, Answer)
 }
 
 
@@ -50,7 +51,7 @@ async def answer(
 
     first: float | None = None
     final: Answer | None = None
-    events: AsyncIterator[Token | Metric | Note | Answer] | None = None
+    events: AsyncIterator[Token | Metric | Note | Route | Answer] | None = None
     try:
         cards = [model.card for model in ctx.models.values()]
         if cards and (fault := misfit(query.image, cards)) is not None:
@@ -65,6 +66,8 @@ async def answer(
                 emit(_checked(msgspec.structs.replace(event, party=event.party or ctx.name), Metric))
             elif isinstance(event, Note):
                 emit(_checked(msgspec.structs.replace(event, at=online()), Note))
+            elif isinstance(event, Route):
+                emit(_checked(event, Route))
             elif isinstance(event, Answer):
                 final = _checked(event, Answer)
             else:

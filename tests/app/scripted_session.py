@@ -35,7 +35,7 @@ from unfed.console.runner.notices import (
 )
 from unfed.console.runner.request import Request
 from unfed.console.runner.variants import Variant
-from unfed.plugins import Answer, Failed, Failure, Finished, LinkCount, Phase, Started, Token, UnfedError
+from unfed.plugins import Answer, Event, Failed, Failure, Finished, LinkCount, Phase, Started, Token, UnfedError
 
 PIECES = ((311, " animal"), (25, ":"), (902, " african"), (44, " elephant"), (0, ""))
 PLAN_SECONDS = {"plain": 0.412, "split": 0.655, "veil": 0.301}
@@ -48,6 +48,7 @@ class ScriptedSession:
     faults: variant → the failure that ends its answer after those tokens.
     starts: variant → the failure of its fleet.
     pieces: variant → tokens other than `PIECES`.
+    told: variant → what its client tells before the first token.
     """
 
     def __init__(self) -> None:
@@ -55,6 +56,7 @@ class ScriptedSession:
         self.faults: dict[str, Failure] = {}
         self.starts: dict[str, Failure] = {}
         self.pieces: dict[str, tuple[tuple[int, str], ...]] = {}
+        self.told: dict[str, tuple[Event, ...]] = {}
         self.release = asyncio.Event()
         self.calls: list[tuple[str, ...]] = []
         self.requests: list[Request] = []
@@ -174,6 +176,8 @@ class ScriptedSession:
         hold = self.holds.get(variant.id, len(pieces) + 1)
         failure = self.faults.get(variant.id)
         tell(Started())
+        for event in self.told.get(variant.id, ()):
+            tell(event)
         tell(Phase(name="prefill", party="client"))
         for index, (token, text) in enumerate(pieces):
             if index == hold:

@@ -18,6 +18,7 @@ from unfed.console.app.figures.cards import of_backend
 from unfed.console.app.figures.grid import grid, table
 from unfed.console.app.figures.layout import layout
 from unfed.console.app.figures.parties import ordered, row, summary
+from unfed.console.app.figures.routes import routes
 from unfed.console.app.figures.text import clean, clean_line, length, names
 from unfed.console.app.history import History
 from unfed.console.fleet.state import PartyState
@@ -34,7 +35,7 @@ from unfed.console.results.record import (
     noted,
 )
 from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
-from unfed.plugins import Claim, Failed, Failure, Note, Phase, Started, Token
+from unfed.plugins import Claim, Failed, Failure, Note, Phase, Route, Started, Token
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,33 @@ def test_notes_are_shown_while_the_answer_comes_and_with_the_result():
     assert [list(line) for line in facts.notes(split, 60)] == shown * 2
     board.begin("p2", "a mouse", race=False)
     assert facts.notes(split, 60) == []
+
+
+def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
+    board = Board()
+    board.show([_column("plain"), _column("split")])
+    board.begin("p1", "an elephant", race=False)
+    steps = (("guard",), ("relay-0", "relay-1"), ("layers\x1b-0",), ("guard",))
+    board.hear(Answering("split", "p1", Started()), 1.0)
+    board.hear(Answering("split", "p1", Route(steps=steps, seconds=0.0093)), 1.0)
+    for at in range(5):
+        board.hear(Answering("split", "p1", Note(kind="retry", text=f"lost {at}", at=at + 1.0)), 2.0)
+    assert routes(board, 40, 3) == [], "its fleet is not there"
+    board.parties = {("split", name): _state("split", name) for name in ("guard", "relay-0", "relay-1")}
+    board.parties["split", "relay-1"].health = "restarting"
+    lines = routes(board, 40, 3)
+    assert ["".join(text for text, _ in line) for line in lines] == [
+        "split  guard → relay-0 | ◌ relay-1",
+        "  → layers␛-0 → guard   9.30 ms a token",
+        "3.00 s  retry  lost 2",
+        "4.00 s  retry  lost 3",
+        "5.00 s  retry  lost 4",
+    ]
+    assert ("◌ relay-1", "accent") in lines[0] and ("relay-0", "plain") in lines[0]
+    board.end()
+    assert ("relay-0", "dim") in routes(board, 40, 3)[0], "nothing goes this way any more"
+    board.hear(FleetStarting("split"), 3.0)
+    assert routes(board, 40, 3) == [], "a fresh fleet has told none"
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():

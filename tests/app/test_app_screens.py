@@ -22,7 +22,8 @@ from unfed.console.app.widgets.backend_card import BackendCard
 from unfed.console.app.widgets.form_field import FieldInput, FieldSelect, FormField
 from unfed.console.app.widgets.party_table import PartyTable
 from unfed.console.app.widgets.prompt_box import PromptBox
-from unfed.plugins import UnfedError
+from unfed.console.runner.notices import Answering
+from unfed.plugins import Note, Route, UnfedError
 
 
 async def test_the_first_run_opens_on_the_gallery_and_enter_runs_the_demo(tmp_path):
@@ -103,6 +104,34 @@ async def test_the_fleet_is_listed_and_a_kill_asks_first(tmp_path):
         await until(pilot, lambda: app.board.parties[("split", "layers-0")].health == "ready")
         await drawn(pilot)
         assert "✗ lost" not in shown(app)
+
+
+async def test_the_way_of_a_query_is_drawn_while_it_is_answered(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    scripted = app.desk.scripted
+    scripted.holds = {"split": 2}
+    scripted.told["split"] = (Route(steps=(("layers-0", "layers-1"), ("layers-2",))),)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        await drawn(pilot)
+        assert not app.screen.query_one("#fleet-routes").display, "nobody has told a way"
+        await pilot.press("f3", "ctrl+g", "enter", "f4")
+        await until(pilot, lambda: "split  layers-0 | layers-1 → layers-2" in shown(app))
+        assert "a token" not in shown(app)
+        told = Route(steps=(("layers-1",), ("layers-2",)), seconds=0.0093)
+        scripted.watch(Answering("split", "p07", told))
+        lost = Note(kind="retry", party="layers-0", text="lost; asked \x1b[31magain", at=0.5)
+        scripted.watch(Answering("split", "p07", lost))
+        await until(pilot, lambda: "split  layers-1 → layers-2   9.30 ms a token" in shown(app))
+        assert "500 ms  retry  layers-0: lost; asked ␛[31magain" in shown(app)
+        await scripted.kill("split", "layers-2")
+        await until(pilot, lambda: "layers-1 → ✗ layers-2 " in shown(app))
+        scripted.release.set()
+        await until(pilot, lambda: not app.board.running)
+        await drawn(pilot)
+        assert "layers-1 → ✗ layers-2 " in shown(app), "the last way stays"
 
 
 @pytest.mark.parametrize("mode", ["gallery", "compare", "fleet", "runs", "plugins"])

@@ -20,7 +20,7 @@ from unfed.console.app.screens.read import Read
 from unfed.console.app.screens.setup import SetupScreen
 from unfed.console.app.screens.trouble import Trouble
 from unfed.console.app.widgets.backend_card import BackendCard
-from unfed.plugins import Failure, UnfedError
+from unfed.plugins import Failure, Note, Route, UnfedError
 
 SMALL, LARGE = (80, 24), (160, 45)
 SIZES = pytest.mark.parametrize("size", [SMALL, LARGE], ids=["80x24", "160x45"])
@@ -121,6 +121,30 @@ def test_fleet(picture, size):
         await until(pilot, lambda: app.screen._log_of == ("split", "layers-1"))
 
     assert picture(size, act, profile="demo")
+
+
+@SIZES
+def test_fleet_with_the_way_of_a_query(picture, size):
+    """The names are those of the scripted fleet, and of hops that it does not have."""
+    steps = (("guard",), ("relay-0", "relay-1"), ("entry-0", "entry-1"), ("layers-0",), ("layers-1",), ("layers-2",))
+
+    def prepare(app):
+        app.desk.scripted.holds = {"split": 2}
+        app.desk.scripted.told["split"] = (
+            Route(steps=(*steps, ("relay-2",), ("guard",)), seconds=0.0093),
+            Note(kind="retry", party="layers-1", text="lost; asked again from token 1 on", at=0.512),
+            Note(kind="check", party="verifier", text="done again, and as stated", at=1.25),
+        )
+
+    async def act(pilot):
+        app = pilot.app
+        await pilot.press("ctrl+g", "enter", "f4")
+        await until(pilot, lambda: len(app.board.columns["split"].pieces) == 2)
+        await app.session.kill("split", "layers-1")
+        await until(pilot, lambda: app.board.parties[("split", "layers-1")].health == "lost")
+        await until(pilot, lambda: app.screen._log_of is not None and "a token" in shown(app))
+
+    assert picture(size, act, prepare, profile="demo")
 
 
 @SIZES

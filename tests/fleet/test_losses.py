@@ -18,7 +18,7 @@ from real_fleets import Outcome, act, alive, ask, began, pid_of, running, state_
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.fleet.repairs import COMEBACKS
-from unfed.plugins import Link, Note, Party, Plan, UnfedError
+from unfed.plugins import Link, Note, Party, Plan, Route, UnfedError
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -334,6 +334,24 @@ async def test_what_a_client_notes_is_told_as_it_comes(fleet: Fleet) -> None:
     assert 0 <= told[0].at <= told[1].at <= outcome.finished.total  # by the host's clock, whatever the role says
     outcome = await ask(fleet, wish("acts:nothing", notes=[{"kind": "retry", "text": 5}]))
     assert outcome.failure is not None and "yielded a Note that is none" in outcome.failure.message
+
+
+async def test_the_ways_that_a_client_takes_are_told_as_they_come(fleet: Fleet) -> None:
+    steps = (("a",), ("b", "d"), ("a",))
+    outcome = await ask(fleet, wish("acts:nothing", routes=[{"steps": steps}, {"steps": (("a",),), "seconds": 0.25}]))
+    told = [event for event in outcome.events if isinstance(event, Route)]
+    assert told == [Route(steps=steps), Route(steps=(("a",),), seconds=0.25)]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"steps": []}, {"steps": [["a"], []]}, {"steps": [[5]]}, {"steps": ["a"]}, {"steps": [["a"]], "seconds": -1.0}],
+    ids=["no step", "an empty step", "no name", "no list of names", "negative"],
+)
+async def test_a_way_that_is_none_fails_the_query(fleet: Fleet, bad: dict[str, Any]) -> None:
+    outcome = await ask(fleet, wish("acts:nothing", routes=[bad]))
+    assert outcome.failure is not None and "yielded a Route that is none" in outcome.failure.message
+    assert outcome.failure.kind == "role" and not any(isinstance(event, Route) for event in outcome.events)
 
 
 async def test_a_client_that_cannot_take_a_loss(launcher: LocalLauncher, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from unfed.plugins import (
     Plan,
     Query,
     Role,
+    Route,
     Token,
     UnfedError,
     chain,
@@ -93,10 +94,12 @@ class PuppetClient(Puppet, ClientRole):
             certificate = ""
         self.losses.append(["returned", party, certificate, time.monotonic()])
 
-    async def answer(self, query: Query) -> AsyncIterator[Token | Note | Answer]:
+    async def answer(self, query: Query) -> AsyncIterator[Token | Note | Route | Answer]:
         wish = json.loads(query.prompt)
         for note in wish["args"].pop("notes", []):
             yield Note(**note)
+        for route in wish["args"].pop("routes", []):
+            yield Route(**route)
         path = wish.get("path", [])
         if wish.get("token"):
             yield Token(id=1, text="began")

@@ -20,7 +20,7 @@ from unfed.console.cli import main
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Failure, Metric, Plan
+from unfed.plugins import Failure, Metric, Note, Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -118,7 +118,13 @@ async def test_honest_nodes_are_never_accused(launcher: LocalLauncher, tmp_path:
     async with fleet_of(launcher, tmp_path, plan(**options)) as fleet:
         outcomes = [await asked(fleet, PROMPTS[n % 3], max_new_tokens=8, temperature=n % 2) for n in range(6)]
         assert [each.failure for each in outcomes] == [None] * 6
-        if options.get("checks") != "live":
+        checked = [event for each in outcomes for event in each.events if isinstance(event, Note)]
+        if options.get("checks") == "live":
+            assert [(note.kind, note.party, note.text) for note in checked] == [
+                ("check", "verifier", "done again, and as stated")
+            ] * 6
+        else:
+            assert not checked
             assert metric(outcomes, "decoys checked") == 5, "one after each, told with the next"
 
 

@@ -17,7 +17,7 @@ from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Emulation, Event, Note, Plan, Token
+from unfed.plugins import Emulation, Event, Note, Plan, Route, Token
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -107,6 +107,52 @@ async def test_a_retry_is_told_of(pair: tuple[Fleet, Outcome]) -> None:
     assert outcome.answer.token_ids == right.answer.token_ids
     assert [(note.kind, note.party) for note in notes(outcome)] == [("retry", "entry-0")]
     assert "from token" in notes(outcome)[0].text and not notes(right)
+
+
+def routes(outcome: Outcome) -> list[Route]:
+    return [event for event in outcome.events if isinstance(event, Route)]
+
+
+async def test_the_way_is_told_with_the_names_in_use_and_again_once_it_is_another(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, right = pair
+    await whole(fleet)
+    before = {state.name: state.messages_out for state in fleet.parties()}
+    undisturbed = await ask(fleet, PROMPT, max_new_tokens=TOKENS)
+    (steps,) = {route.steps for route in routes(undisturbed)}
+    one, other = steps[3][0], steps[4][0]
+    assert one.startswith("layers-0") and other.startswith("layers-1")
+    there = (("guard",), ("relay-0", "relay-1"), ("entry-0", "entry-1"))
+    assert steps == (*there, (one,), (other,), ("relay-2",), ("guard",))
+    for name in (one, other):  # the one that is named is the one that works
+        twin = f"{name[:-1]}{1 - int(name[-1])}"
+        await until(lambda name=name: state_of(fleet, name).messages_out - before[name] >= TOKENS)  # type: ignore[misc]
+        assert state_of(fleet, twin).messages_out - before[twin] < TOKENS
+    first, *later = routes(undisturbed)
+    assert first.seconds is None and later and all(route.seconds for route in later)
+    assert 0 < (later[-1].seconds or 0) < undisturbed.finished.total
+
+    way: list[Route] = []
+    killed: list[str] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Route):
+            way.append(event)
+        elif isinstance(event, Token) and not killed:
+            killed.append(way[-1].steps[3][0])
+            fleet.kill(killed[0])
+
+    outcome = await ask(fleet, PROMPT, on_event=heard, max_new_tokens=TOKENS)
+    assert outcome.answer.token_ids == right.answer.token_ids
+    before_it, after_it = dict.fromkeys(route.steps for route in way)
+    assert (killed[0],) in before_it and (killed[0],) not in after_it
+    assert after_it[3][0].startswith("layers-0") and len(after_it) == len(steps)
+
+
+async def test_a_way_is_told_at_most_twice_a_second(pair: tuple[Fleet, Outcome]) -> None:
+    fleet, _ = pair
+    await whole(fleet)
+    outcome = await ask(fleet, PROMPT, max_new_tokens=64)
+    assert len(routes(outcome)) <= 3 + outcome.finished.total / 0.5  # the way, the first figure, and the last
 
 
 @pytest.mark.parametrize("name", ["layers-1", "entry-1", "relay-2"])

@@ -132,10 +132,14 @@ def phases(column: Column, width: int) -> list[Line]:
     return table(["phase", "time"], rows, width, grow=0) if rows else []
 
 
-def notes(column: Column, width: int) -> list[Line]:
-    """What happened on the way to the answer, such as retries: when, to whom, and in words that wrap."""
+def notes(column: Column, width: int, last: int = 0) -> list[Line]:
+    """What happened on the way to the answer, such as retries: when, to whom, and in words that wrap.
+
+    Args:
+        last: only so many, if not 0.
+    """
     out: list[Line] = []
-    for note in column.notes:
+    for note in column.notes[-last:]:
         head = f"{numbers.seconds(note.at)}  {clean_line(note.kind)}"
         text = f"{note.party}: {note.text}" if note.party and note.party not in note.text else note.text
         out += hanging((head, "dim"), clean_line(text), "plain", width, len(head) + 2)

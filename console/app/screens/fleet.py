@@ -1,4 +1,4 @@
-"""Fleet: the live table of parties, and the log of the one under the cursor."""
+"""Fleet: the live table of parties, the ways of queries through them, and the log of the one under the cursor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.widgets import DataTable, Static
 
 from ..actions import bindings
 from ..figures.parties import Key, about, ordered, summary
+from ..figures.routes import routes
 from ..figures.text import Line
 from ..palette import Entry
 from ..widgets.lines import Lines, content
@@ -18,6 +19,10 @@ from ..widgets.log_pane import LogPane
 from ..widgets.party_table import PartyTable
 from .confirm import Confirm
 from .page import Page
+
+HIGH = 32
+"""From this height on, there is room for more notes."""
+NOTES, FEW_NOTES = 5, 2
 
 
 class FleetScreen(Page):
@@ -32,6 +37,7 @@ class FleetScreen(Page):
     def body(self) -> Iterable[Widget]:
         yield Lines(id="fleet-summary")
         yield PartyTable()
+        yield Lines(id="fleet-routes")
         yield Static(id="no-fleet", markup=False)
         yield LogPane()
 
@@ -44,6 +50,11 @@ class FleetScreen(Page):
             self.call_after_refresh(table.focus)
         self.query_one(LogPane).display = not empty
         self.query_one("#no-fleet").display = empty
+        ways = self.query_one("#fleet-routes", Lines)
+        told = routes(self.unfed.board, self.size.width - 2, NOTES if self.size.height >= HIGH else FEW_NOTES)
+        ways.display = bool(told)
+        ways.show(told)
+        table.set_class(bool(told), "-with-routes")  # so that the log keeps its place
         self.query_one("#fleet-summary", Lines).show([tuple(summary(parties.values()))])
         if empty:
             self._teach()
