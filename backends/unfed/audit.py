@@ -14,11 +14,12 @@ from ..common.shard import Shard
 from ..mpc.engine.embedding import levels, look_up
 from ..mpc.engine.rows import HALF
 from ..mpc.engine.rows import Rows as Table
-from .cells import bits_of, numbers_of, read_keys
+from .cells import read_keys
 from .names import ENTRIES
 from .onion import Unsealed
 from .promises import TOLERANCE
 from .proof import Proof, Rows, Step, rows_of
+from .results import bits_of, numbers_of
 from .statements import Statement, Trail, fingerprint, raw
 
 

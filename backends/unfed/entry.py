@@ -10,10 +10,11 @@ from unfed.plugins import CLIENT
 from ..common.ends import Embedding
 from ..mpc.engine.embedding import keys, levels, look_up
 from ..mpc.engine.rows import HALF, Rows
-from .cells import Over, ToEntry, bits_of, decode_told, read
+from .cells import Over, ToEntry, decode_told, read
 from .hop import Hop, Passage
 from .ledger import Ledgers
 from .onion import Unsealed
+from .results import bits_of
 from .statements import raw
 
 

@@ -13,10 +13,10 @@ from ..common.hidden import Hidden
 from ..common.sessions import Sessions
 from ..common.shard import shard
 from ..common.weights import tensor_name
-from .cells import numbers_of, result, stated
 from .hop import Hop, Passage
 from .ledger import Ledger, Ledgers
 from .onion import new_id
+from .results import numbers_of, result, stated
 from .statements import Signed, raw
 
 

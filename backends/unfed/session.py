@@ -13,9 +13,10 @@ import torch
 from unfed.plugins import CLIENT, Context, UnfedError
 
 from ..mpc.engine.embedding import keys
-from .cells import ToEntry, asked, encode_told, over, read_back
+from .cells import ToEntry, asked, encode_told, over
 from .onion import Circuit, Unsealed, new_id
 from .pace import Pace
+from .results import read_back
 from .statements import Signed, Trail, raw
 from .ways import Way
 

@@ -14,10 +14,11 @@ from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF
 from unfed.backends.mpc.engine.rows import Rows as Table
 from unfed.backends.unfed.audit import Judge
-from unfed.backends.unfed.cells import Over, asked, bits_of, numbers_of, read
+from unfed.backends.unfed.cells import Over, asked, read
 from unfed.backends.unfed.ledger import Ledger, Ledgers
 from unfed.backends.unfed.names import ENTRIES
 from unfed.backends.unfed.proof import Proof, Rows, Step, steps_of
+from unfed.backends.unfed.results import bits_of, numbers_of
 from unfed.backends.unfed.statements import Signed, raw
 from unfed.console.party.identity import Identity
 from unfed.console.party.model import OpenModel
