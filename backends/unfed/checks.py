@@ -123,8 +123,10 @@ class Caught:
         return told
 
     def keep(self, party: str, failure: UnfedError) -> UnfedError:
-        self._news.append(Note(kind="caught", party=party, text=failure.failure.message))
-        self._found[party] = self._ctx.certificate(party), failure
+        certificate = self._ctx.certificate(party)
+        if self._found.get(party, ("", None))[0] != certificate:  # or it is known already
+            self._found[party] = certificate, failure
+            self._news.append(Note(kind="caught", party=party, text=failure.failure.message))
         return failure
 
     def why(self, party: str) -> UnfedError | None:

@@ -232,3 +232,7 @@ def test_proofs_of_real_sessions_are_never_kept(tmp_path: Path, live: bool) -> N
     assert [path.read_bytes() for path in tmp_path.rglob("*.json")] == ([] if live else [b"what was asked"])
     with pytest.raises(UnfedError, match="failed a spot check"):
         caught.check(("layers-1",))
+    why = caught.why("layers-1")
+    assert why is not None
+    caught.keep("layers-1", why)
+    assert [note.party for note in caught.news()] == ["layers-1"] and not caught.news(), "it is told of once"
