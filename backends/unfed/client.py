@@ -139,7 +139,7 @@ class Client(ClientRole):
                 if error.failure.kind != "party-lost" or tries > TRIES or not await self._ways.misses(party):
                     raise
                 if sampler.stopped is not None:
-                    yield Note(kind="check", party=party, text="lost before anybody had said what they did")
+                    yield Note(kind="check", party=party, text="lost before the answer was accounted for")
                     return
                 yield Note(kind="retry", party=party, text=f"lost; asked again from token {len(ids) - len(prompt)} on")
 
@@ -218,22 +218,25 @@ class Client(ClientRole):
     async def ahead(self) -> float | None:
         return None if self._decoys is None else await self._decoys.ahead()
 
-    async def _decoy(self, query: Query, prompt: list[int]) -> None:
-        """A session like any other, of a text that nobody has asked; then it is done again."""
+    async def _decoy(self, query: Query, prompt: list[int]) -> bool:
+        """A session like any other, of a text that nobody has asked; then it is done again. Whether that could be."""
         sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
         try:
             async with self._session(await self._ways.way()) as session:
                 async for _ in self._run(session, prompt, sampler):
                     pass
-                await self._check(session, await self._said(session))
+                if told := await self._check(session, await self._said(session)):
+                    log.warning("a decoy could not be checked: %s", told)
+                    return False
         except UnfedError as error:
             if error.failure.kind == "party-lost":
                 log.info("a decoy was broken off: %s", error)
-                return
+                return False
             if error.failure.kind != "protocol" or error.failure.party is None:
                 raise
             self._caught.keep(error.failure.party, error)  # whoever asks next is told
             log.warning("a decoy was not answered as it should be: %s", error)
+        return True
 
     # -- sessions
 

@@ -22,8 +22,8 @@ _SHORT = 0.25
 _WITHIN = 120.0
 """Seconds that a decoy may take: where a node breaks off there is no query that fails of it, and nobody is told."""
 
-Run = Callable[[Query, list[int]], Awaitable[None]]
-"""Has a text run and checked, as a query asks."""
+Run = Callable[[Query, list[int]], Awaitable[bool]]
+"""Has a text run and checked, as a query asks; whether it could be checked."""
 
 
 class Decoys:
@@ -84,8 +84,8 @@ class Decoys:
     async def _one(self) -> None:
         try:
             async with asyncio.timeout(_WITHIN):
-                await self._run(self._query, self._texts.take(self._habits.length()))
-            self._checked += 1
+                checked = await self._run(self._query, self._texts.take(self._habits.length()))
+            self._checked += checked
         except TimeoutError:
             log.warning("a decoy was not answered and checked within %g s", _WITHIN)
         finally:

@@ -54,7 +54,9 @@ class Entry(Hop):
     async def gone(self, peer: str) -> None:
         """Of sessions that went there nothing is sent any more: a fresh process would not know what to do with it."""
         for passage in [passage for passage, told in self._told.items() if told.route[0] == peer]:
-            del self._told[passage]
+            told = self._told.pop(passage)
+            if self._ledgers is not None:
+                self._ledgers.drop(told.session)
         await super().gone(peer)
 
     async def closed(self, passage: Passage) -> None:
@@ -78,13 +80,13 @@ class Entry(Hop):
         self.ctx.hold("keys", **given._asdict())
         share = look_up(self._party, given, self._table).to(torch.int32)
         self.ctx.contribute(rows=len(share))
-        first, *route = told.route
-        named = {"session": told.session, "reply": told.reply, "route": route}
-        await self.ctx.send(first, "share", **named, start=start, share=share)
         if self._ledgers is not None:
             ledger = self._ledgers.of(told.session, told.session, (CLIENT,))
             ledger.receives(CLIENT, start, data)
             ledger.sent.add(start, raw(share))
+        first, *route = told.route
+        named = {"session": told.session, "reply": told.reply, "route": route}
+        await self.ctx.send(first, "share", **named, start=start, share=share)
 
     async def _state(self, told: ToEntry, release: bytes) -> None:
         if self._ledgers is None:

@@ -119,29 +119,40 @@ class Ways:
             UnfedError: naming a party that did not come back in time, or that was caught and has no replica.
         """
         for again in range(TRIES):
-            if again:
-                await asyncio.sleep(again * _PAUSE)  # links to a fresh process may not be up yet
             await self._here(self._fixed)
             for replicas in self._nodes:
                 await self._here(replicas, any)
             route = tuple(self._pick(replicas) for replicas in self._nodes)
-            back = [*self._reply, route[-1]]
             if self._knows([*self._fixed, route[-1]]):
                 one, other = (self._path(path) for path in self._entries)
-                return Way((one, other, self._path(back)), route)
-            try:
-                await self.learn()
-            except UnfedError as error:
-                if error.failure.kind != "party-lost" or not await self.misses(error.failure.party or ""):
-                    raise
-        raise UnfedError("the keys of those who are there cannot be had", kind="timeout", party=self._reply[0])
+                return Way((one, other, self._path([*self._reply, route[-1]])), route)
+            await self._learn_again(again)
+        raise AssertionError("the last try raises")
 
     async def to_verifier(self) -> list[Hop]:
         """Raises UnfedError as `way` does."""
-        await self._here(self._verifier)
-        if not self._knows(self._verifier):
+        for again in range(TRIES):
+            await self._here(self._verifier)
+            if self._knows(self._verifier):
+                return self._path(self._verifier)
+            await self._learn_again(again)
+        raise AssertionError("the last try raises")
+
+    async def _learn_again(self, again: int) -> None:
+        """Get keys once more. What is missing or old now may be so because of a loss that nobody has told us of yet, or
+        of links to a fresh process that are not up yet: so it is nobody's fault, however often.
+
+        Raises:
+            UnfedError: (`timeout`) it was the last try.
+        """
+        why, party = "they are not those of who is there", self._reply[0]
+        try:
             await self.learn()
-        return self._path(self._verifier)
+        except UnfedError as error:
+            why, party = error.failure.message, error.failure.party or party
+        if again == TRIES - 1:
+            raise UnfedError(f"the hops' keys cannot be had: {why}", kind="timeout", party=party)
+        await asyncio.sleep(again * _PAUSE)
 
     def begins(self, way: Way) -> None:
         self._busy.update(way.route)

@@ -39,14 +39,15 @@ class Spot:
 
     def __init__(self, rate: float, texts: list[list[int]], takes: float = 0.0) -> None:
         self.ran: list[list[int]] = []
-        self.writer, self.takes, self.begun = Writer(), takes, asyncio.Event()
+        self.writer, self.takes, self.begun, self.decided = Writer(), takes, asyncio.Event(), True
         made = Texts([str(number) for number in range(len(texts))], lambda text: texts[int(text)])
         self.decoys = Decoys(cast("Verification", self.writer), rate, made, END, self._run)
 
-    async def _run(self, query: Query, ids: list[int]) -> None:
+    async def _run(self, query: Query, ids: list[int]) -> bool:
         self.begun.set()
         await asyncio.sleep(self.takes)
         self.ran.append(ids)
+        return self.decided
 
     def query(self, tokens: int) -> None:
         self.decoys.asked(Query(id="q"), tokens)
@@ -164,7 +165,7 @@ async def test_more_is_written_whenever_nothing_is_left_and_a_decoy_or_none_come
 async def test_a_decoy_that_fails_is_not_counted_and_not_repeated() -> None:
     spot = Spot(1, [[1], [2]])
 
-    async def fail(query: Query, ids: list[int]) -> None:
+    async def fail(query: Query, ids: list[int]) -> bool:
         raise UnfedError("gone")
 
     spot.decoys._run = fail
@@ -172,6 +173,13 @@ async def test_a_decoy_that_fails_is_not_counted_and_not_repeated() -> None:
     with pytest.raises(UnfedError, match="gone"):
         await spot.decoys.ahead()
     assert await spot.decoys.ahead() is None and spot.decoys.reported() == 0
+
+
+async def test_a_decoy_that_the_verifier_cannot_decide_is_not_counted() -> None:
+    spot = Spot(1, [[1], [2]])
+    spot.decided = False
+    spot.query(1)
+    assert await spot.decoys.ahead() is None and spot.ran and spot.decoys.reported() == 0
 
 
 async def test_a_decoy_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
