@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from unfed.backends.unfed import onion
-from unfed.backends.unfed.client import Client as SealingClient
-from unfed.backends.unfed.entry import Entry as SealingEntry
-from unfed.backends.unfed.hop import Hop as SealingHop
-from unfed.backends.unfed.layers import Last as SealingLast
+from unfed.backends.unfed.circuits import onion
+from unfed.backends.unfed.circuits.hop import Hop as SealingHop
+from unfed.backends.unfed.client.client import Client as SealingClient
+from unfed.backends.unfed.nodes.entry import Entry as SealingEntry
+from unfed.backends.unfed.nodes.last import Last as SealingLast
 
 
 class Open(onion.Chain):

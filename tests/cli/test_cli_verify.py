@@ -9,7 +9,7 @@ import pytest
 from random_models import save_llama
 from unfed_sessions import Rig
 
-from unfed.backends.unfed.proof import Proof, encode
+from unfed.backends.unfed.integrity.proof import Proof, encode
 from unfed.console.cli import main
 
 STEPS = ((5, 17, 300), (9,))

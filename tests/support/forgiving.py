@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from unfed.backends.unfed.client import Client
+from unfed.backends.unfed.client.client import Client
 from unfed.plugins import Answer, Metric, Query, Token, UnfedError
 
 

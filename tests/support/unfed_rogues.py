@@ -10,17 +10,19 @@ import torch
 
 from unfed.backends.mpc.engine.embedding import Keys
 from unfed.backends.mpc.transformer import parts
-from unfed.backends.unfed import entry, ways
-from unfed.backends.unfed.client import Client
-from unfed.backends.unfed.entry import Entry
-from unfed.backends.unfed.hop import Hop, announcement
-from unfed.backends.unfed.layers import First, Last
+from unfed.backends.unfed.circuits.hop import Hop, announcement
+from unfed.backends.unfed.client import ways
+from unfed.backends.unfed.client.client import Client
+from unfed.backends.unfed.client.layers_session import LayersSession
+from unfed.backends.unfed.integrity.proof import Rows
+from unfed.backends.unfed.integrity.statements import Statement
+from unfed.backends.unfed.integrity.verifier import Verifier
 from unfed.backends.unfed.mpc_layers.dealer import Dealer
 from unfed.backends.unfed.mpc_layers.entry import LayersEntry
-from unfed.backends.unfed.mpc_layers.session import LayersSession
-from unfed.backends.unfed.proof import Rows
-from unfed.backends.unfed.statements import Statement
-from unfed.backends.unfed.verifier import Verifier
+from unfed.backends.unfed.nodes import entry
+from unfed.backends.unfed.nodes.entry import Entry
+from unfed.backends.unfed.nodes.joining import First
+from unfed.backends.unfed.nodes.last import Last
 from unfed.plugins import UnfedError, serve
 
 log = logging.getLogger("unfed.tests")

@@ -13,13 +13,13 @@ from unfed.backends.common.shard import Shard
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF
 from unfed.backends.mpc.engine.rows import Rows as Table
-from unfed.backends.unfed.audit import Judge
-from unfed.backends.unfed.cells import Over, asked, read
-from unfed.backends.unfed.ledger import Ledger, Ledgers
+from unfed.backends.unfed.bits import bits_of, numbers_of
+from unfed.backends.unfed.circuits.cells import Over, asked, read
+from unfed.backends.unfed.integrity.audit import Judge
+from unfed.backends.unfed.integrity.ledger import Ledger, Ledgers
+from unfed.backends.unfed.integrity.proof import Proof, Rows, Step, steps_of
+from unfed.backends.unfed.integrity.statements import Signed, raw
 from unfed.backends.unfed.names import ENTRIES
-from unfed.backends.unfed.proof import Proof, Rows, Step, steps_of
-from unfed.backends.unfed.results import bits_of, numbers_of
-from unfed.backends.unfed.statements import Signed, raw
 from unfed.console.party.identity import Identity
 from unfed.console.party.model import OpenModel
 from unfed.console.runner.models import read_card

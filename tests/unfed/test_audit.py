@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from random_models import save_gpt2, save_llama, save_qwen2
 from unfed_sessions import Change, Rig
 
-from unfed.backends.unfed.audit import deviation
+from unfed.backends.unfed.integrity.audit import deviation
+from unfed.backends.unfed.integrity.proof import Proof, Rows, Step, decode, encode
 from unfed.backends.unfed.promises import TOLERANCE
-from unfed.backends.unfed.proof import Proof, Rows, Step, decode, encode
 from unfed.plugins import UnfedError
 
 STEPS = ((5, 17, 300, 42, 8), (9,), (77,), (3,))

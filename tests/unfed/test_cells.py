@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
-from unfed.backends.unfed.cells import Over, asked, over, read
-from unfed.backends.unfed.onion import Unsealed, bucket, padded
-from unfed.backends.unfed.results import bits_of, numbers_of, read_back, result, stated
-from unfed.backends.unfed.statements import Signed
+from unfed.backends.unfed.bits import bits_of, numbers_of
+from unfed.backends.unfed.circuits.cells import Over, asked, over, read
+from unfed.backends.unfed.circuits.onion import Unsealed, bucket, padded
+from unfed.backends.unfed.integrity.statements import Signed
+from unfed.backends.unfed.nodes.results import read_back, result, stated
 from unfed.plugins import UnfedError
 
 VOCAB = 320

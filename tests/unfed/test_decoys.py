@@ -12,11 +12,12 @@ from typing import Any, cast
 import pytest
 import torch
 
-from unfed.backends.unfed.checks import Caught, Verification, falls
-from unfed.backends.unfed.decoys import Decoys
-from unfed.backends.unfed.texts import Habits, Texts, read_texts
-from unfed.backends.unfed.verifier import Verdict
-from unfed.backends.unfed.writing import write
+from unfed.backends.unfed.client.caught import Caught
+from unfed.backends.unfed.client.decoys import Decoys
+from unfed.backends.unfed.client.texts import Habits, Texts, read_texts
+from unfed.backends.unfed.client.verification import Verification, falls
+from unfed.backends.unfed.integrity.verifier import Verdict
+from unfed.backends.unfed.integrity.writing import write
 from unfed.plugins import Context, Query, UnfedError
 
 END = 3
@@ -183,7 +184,7 @@ async def test_a_decoy_that_the_verifier_cannot_decide_is_not_counted() -> None:
 
 
 async def test_a_decoy_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unfed.backends.unfed.decoys._WITHIN", 0.02)
+    monkeypatch.setattr("unfed.backends.unfed.client.decoys._WITHIN", 0.02)
     spot = Spot(1, [[1], [2]], takes=60)
     spot.query(1)
     assert await spot.decoys.ahead() is None and spot.decoys.reported() == 0

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfed.backends.mpc.engine.embedding import keys
-from unfed.backends.unfed.cells import asked, encode_told
+from unfed.backends.unfed.circuits.cells import asked, encode_told
+from unfed.backends.unfed.circuits.onion import Unsealed, padded
 from unfed.backends.unfed.mpc_layers.cells import (
     Step,
     ToNode,
@@ -19,7 +20,6 @@ from unfed.backends.unfed.mpc_layers.cells import (
     read_step,
     step,
 )
-from unfed.backends.unfed.onion import Unsealed, padded
 
 quick = settings(max_examples=60, deadline=None)
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uniform import is_uniform
 
-from unfed.backends.unfed.hop import Seen
-from unfed.backends.unfed.onion import TAG, Circuit, Hop, Keys, Unsealed, bucket, opened, padded, unpadded
+from unfed.backends.unfed.circuits.hop import Seen
+from unfed.backends.unfed.circuits.onion import TAG, Circuit, Hop, Keys, Unsealed, bucket, opened, padded, unpadded
 
 quick = settings(max_examples=60, deadline=None)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unfed_sessions import NEXT, SESSION, contexts
 
-from unfed.backends.unfed.ledger import Ledgers
-from unfed.backends.unfed.statements import PREFIX, Signed, Trail, fingerprint, raw, read
+from unfed.backends.unfed.integrity.ledger import Ledgers
+from unfed.backends.unfed.integrity.statements import PREFIX, Signed, Trail, fingerprint, raw, read
 from unfed.plugins import Context, UnfedError
 
 quick = settings(max_examples=60, deadline=None)

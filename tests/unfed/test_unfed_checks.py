@@ -15,7 +15,7 @@ import pytest
 from real_fleets import Outcome, ask, log_of, running, until, with_roles
 
 from unfed.backends.unfed.backend import Unfed
-from unfed.backends.unfed.proof import decode, encode
+from unfed.backends.unfed.integrity.proof import decode, encode
 from unfed.console.cli import main
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher

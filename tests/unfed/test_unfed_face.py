@@ -171,5 +171,6 @@ def test_a_node_is_not_caught_together_with_whoever_can_hold_checks_back(
 
 def test_nodes_that_need_no_engine_do_not_load_it() -> None:
     """It brings a compiler along: 60 MB and a second for each process."""
-    code = "import sys, unfed.backends.unfed.layers, unfed.backends.unfed.hop; sys.exit('numba' in sys.modules)"
+    light = "unfed.backends.unfed.nodes.layers, unfed.backends.unfed.nodes.last, unfed.backends.unfed.circuits.hop"
+    code = f"import sys, {light}; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from unfed.backends.unfed import ways
-from unfed.backends.unfed.hop import announcement
-from unfed.backends.unfed.ways import Ways
+from unfed.backends.unfed.circuits.hop import announcement
+from unfed.backends.unfed.client import ways
+from unfed.backends.unfed.client.ways import Ways
 from unfed.console.party.identity import Identity
 from unfed.plugins import Context, Failure, UnfedError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from ..cells import ToEntry
-from ..onion import Unsealed, bucket, padded, unpadded
+from ..circuits.cells import ToEntry
+from ..circuits.onion import Unsealed, bucket, padded, unpadded
 
 
 class ToNode(ToEntry, frozen=True, array_like=True):

@@ -19,10 +19,10 @@ from ...mpc.transformer.public import fixed
 from ...mpc.transformer.running import Material, RunSession
 from ...mpc.transformer.scales import Format
 from ...mpc.transformer.warm import warm
-from ..cells import read_keys
-from ..hop import Hop, Passage
+from ..circuits.cells import read_keys
+from ..circuits.hop import Hop, Passage
+from ..circuits.onion import Unsealed
 from ..names import DEALER, ENTRIES
-from ..onion import Unsealed
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
 LEAVE = 5.0

@@ -7,7 +7,8 @@ import torch
 from unfed.plugins import UnfedError, serve
 
 from ...mpc.engine.ring import decode
-from ..layers import Joining, Last
+from ..nodes.joining import Joining
+from ..nodes.last import Last
 
 
 class Continuing(Joining):

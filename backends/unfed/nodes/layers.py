@@ -1,4 +1,4 @@
-"""The nodes that run the layers: the first adds the entries' shares up, the last answers over the reply circuit."""
+"""The nodes that run the layers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import torch
 
 from unfed.plugins import Role, UnfedError, serve
 
-from ..common.families import family_of
-from ..common.hidden import Hidden
-from ..common.sessions import Sessions
-from ..common.shard import shard
-from ..common.weights import tensor_name
-from .hop import Hop, Passage
-from .ledger import Ledger, Ledgers
-from .onion import new_id
-from .results import numbers_of, result, stated
-from .statements import Signed, raw
+from ...common.hidden import Hidden
+from ...common.sessions import Sessions
+from ...common.shard import shard
+from ..circuits.onion import new_id
+from ..integrity.ledger import Ledger, Ledgers
+from ..integrity.statements import Signed, raw
 
 
 class Onward:
@@ -169,137 +165,3 @@ class Layers(Role):
         if self._ledgers is None or sender != self.ctx.settings["verifier"]:
             raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
         return self._ledgers.reveal(session, secret, sender)
-
-
-class Joining(Layers):
-    """Puts the entries' shares together.
-
-    Attributes:
-        ring: the type of what they are over.
-    """
-
-    ring: torch.dtype
-
-    async def start(self) -> None:
-        await super().start()
-        self._waiting: dict[bytes, tuple[str, object, torch.Tensor]] = {}
-        self._said: dict[bytes, dict[str, Signed]] = {}
-
-    def _join(
-        self, sender: str, session: bytes, reply: bytes, route: list[str], where: object, share: torch.Tensor
-    ) -> torch.Tensor | None:
-        """Both shares [t, hidden] of what lies `where`; None where the other one is still to come."""
-        self._expect(sender)
-        width = self.ctx.model.card.hidden
-        if share.dtype is not self.ring or share.dim() != 2 or share.shape[1] != width or not len(share):
-            raise UnfedError(f"{sender} sent what is no share of rows", kind="protocol", party=sender)
-        self._begin(self._before, session, reply, route)
-        waiting = self._waiting.pop(session, None)
-        if waiting is None:
-            self._waiting[session] = sender, where, share
-            return None
-        other, theirs, first = waiting
-        if other == sender or theirs != where or first.shape != share.shape:
-            raise UnfedError(f"{sender} sent a share that does not go with {other}'s", kind="protocol", party=sender)
-        return first + share
-
-    async def _state(self, session: bytes, release: bytes, said: list[Signed], before: dict[str, Signed]) -> None:
-        """Once both entries have said what they did."""
-        both = self._said.pop(session, {}) | before
-        if len(both) < len(self._before):
-            self._said[session] = both
-            return
-        in_order = {name: both[name] for name in self._before}
-        await super()._state(session, release, list(in_order.values()), in_order)
-
-    async def _end(self, session: bytes) -> None:
-        self._waiting.pop(session, None)
-        self._said.pop(session, None)
-        await super()._end(session)
-
-
-class First(Joining):
-    """Here rows of the embedding lie open."""
-
-    ring = torch.int32
-
-    async def start(self) -> None:
-        await super().start()
-        self._positions: torch.Tensor | None = None
-        family, card = family_of(self.ctx.model.card), self.ctx.model.card
-        if family.positions:
-            name = tensor_name(card, f"{family.positions}.weight")
-            self._positions = self.ctx.model.tensors(name)[name].float()
-            self.ctx.hold("weights opened", tensors=[name])
-
-    @serve
-    async def share(
-        self, sender: str, *, session: bytes, reply: bytes, route: list[str], start: int, share: torch.Tensor
-    ) -> None:
-        """Of rows [t, hidden], over Z_2^32: int32."""
-        whole = self._join(sender, session, reply, route, start, share)
-        if (ledger := self._sessions[session].ledger) is not None:
-            ledger.receives(sender, start, raw(share))
-        if whole is None:
-            return
-        hidden = numbers_of(whole)
-        self.ctx.hold("rows", rows=hidden)
-        if self._positions is not None:
-            hidden = hidden + self._positions[start : start + len(hidden)]
-        await self._run(sender, session, hidden[None], start)
-
-
-class Last(Layers, Hop):
-    """Ends the reply circuit: what it sends back the client alone can read."""
-
-    async def start(self) -> None:
-        await Hop.start(self)
-        await super().start()
-        self._replies: dict[bytes, Passage] = {}
-        self._early: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        """By session, results whose circuit is not open, or not any more, with its name."""
-
-    async def arrived(self, passage: Passage, told: bytes) -> None:
-        """`told` names the circuit, which is opened along with the others and may come after what is for it."""
-        self._replies[told] = passage
-        for waiting in list(self._early.values()):
-            for reply, data in waiting:
-                if reply == told:
-                    await self.answer(passage, data)
-
-    async def closed(self, passage: Passage) -> None:
-        self._replies = {name: each for name, each in self._replies.items() if each is not passage}
-
-    async def gone(self, peer: str) -> None:
-        await Layers.gone(self, peer)
-        await Hop.gone(self, peer)
-
-    async def _end(self, session: bytes) -> None:
-        self._early.pop(session, None)
-        await super()._end(session)
-
-    def _leads_on(self, route: list[str]) -> bool:
-        return not route
-
-    def _named(self, reply: bytes) -> bytes:
-        return reply
-
-    async def _on(self, session: bytes, hidden: torch.Tensor, start: int) -> None:
-        onward, hidden = self._sessions[session], hidden if self.ctx.settings["whole"] else hidden[:, -1:]
-        self.ctx.hold("result", hidden=hidden)
-        if onward.ledger is not None:
-            onward.ledger.sends(start, hidden, hidden)
-        await self._reply(session, onward.reply, result(hidden))
-
-    async def _say(self, onward: Onward, session: bytes, release: bytes, said: list[Signed]) -> None:
-        await self._reply(session, onward.reply, stated(said))
-
-    async def _reply(self, session: bytes, reply: bytes, data: bytes) -> None:
-        if (passage := self._replies.get(reply)) is not None:
-            await self.answer(passage, data)
-        else:
-            self._early.setdefault(session, []).append((reply, data))
-
-
-class Only(First, Last):
-    """All layers at one node."""

@@ -7,15 +7,15 @@ import torch
 
 from unfed.plugins import CLIENT
 
-from ..common.ends import Embedding
-from ..mpc.engine.embedding import keys, levels, look_up
-from ..mpc.engine.rows import HALF, Rows
-from .cells import Over, ToEntry, decode_told, read
-from .hop import Hop, Passage
-from .ledger import Ledgers
-from .onion import Unsealed
-from .results import bits_of
-from .statements import raw
+from ...common.ends import Embedding
+from ...mpc.engine.embedding import keys, levels, look_up
+from ...mpc.engine.rows import HALF, Rows
+from ..bits import bits_of
+from ..circuits.cells import Over, ToEntry, decode_told, read
+from ..circuits.hop import Hop, Passage
+from ..circuits.onion import Unsealed
+from ..integrity.ledger import Ledgers
+from ..integrity.statements import raw
 
 
 class Entry(Hop):

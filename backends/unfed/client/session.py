@@ -12,12 +12,12 @@ import torch
 
 from unfed.plugins import CLIENT, Context, UnfedError
 
-from ..mpc.engine.embedding import keys
-from .cells import ToEntry, asked, encode_told, over
-from .onion import Circuit, Unsealed, new_id
+from ...mpc.engine.embedding import keys
+from ..circuits.cells import ToEntry, asked, encode_told, over
+from ..circuits.onion import Circuit, Unsealed, new_id
+from ..integrity.statements import Signed, Trail, raw
+from ..nodes.results import read_back
 from .pace import Pace
-from .results import read_back
-from .statements import Signed, Trail, raw
 from .ways import Way
 
 T = TypeVar("T")

@@ -8,18 +8,18 @@ import torch
 
 from unfed.plugins import CLIENT, Model, UnfedError
 
-from ..common.ends import Embedding
-from ..common.hidden import DTYPES, Hidden
-from ..common.shard import Shard
-from ..mpc.engine.embedding import levels, look_up
-from ..mpc.engine.rows import HALF
-from ..mpc.engine.rows import Rows as Table
-from .cells import read_keys
-from .names import ENTRIES
-from .onion import Unsealed
-from .promises import TOLERANCE
+from ...common.ends import Embedding
+from ...common.hidden import DTYPES, Hidden
+from ...common.shard import Shard
+from ...mpc.engine.embedding import levels, look_up
+from ...mpc.engine.rows import HALF
+from ...mpc.engine.rows import Rows as Table
+from ..bits import bits_of, numbers_of
+from ..circuits.cells import read_keys
+from ..circuits.onion import Unsealed
+from ..names import ENTRIES
+from ..promises import TOLERANCE
 from .proof import Proof, Rows, Step, rows_of
-from .results import bits_of, numbers_of
 from .statements import Statement, Trail, fingerprint, raw
 
 

@@ -1,4 +1,4 @@
-"""What comes back from the end of the layers, and rows as whole numbers. Imports nothing of the engine: it is large."""
+"""What comes back from the end of the layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import msgspec
 import numpy as np
 import torch
 
-from unfed.plugins import UnfedError
-
-from .onion import Unsealed, bucket, padded, unpadded
-from .statements import Signed
+from ..circuits.onion import Unsealed, bucket, padded, unpadded
+from ..integrity.statements import Signed
 
 _ROWS, _STATED = b"rows", b"said"
 _decode_stated = msgspec.msgpack.Decoder(list[Signed]).decode
@@ -40,20 +38,3 @@ def read_back(data: bytes, width: int) -> torch.Tensor | list[Signed]:
     if not numbers.size or numbers.size % width:
         raise Unsealed("a cell that holds no hidden states")
     return torch.from_numpy(numbers.copy()).reshape(1, -1, width)
-
-
-def bits_of(numbers: torch.Tensor) -> torch.Tensor:
-    """float32 as the whole numbers that their bits are, int64; -0 becomes 0, which is the same number."""
-    return (numbers.float() + 0.0).contiguous().view(torch.int32).long()
-
-
-def numbers_of(bits: torch.Tensor) -> torch.Tensor:
-    """int32 as the float32 numbers whose bits they are.
-
-    Raises:
-        UnfedError: they are no finite numbers, as when shares of different things are added.
-    """
-    numbers = bits.view(torch.float32)
-    if not numbers.isfinite().all():
-        raise UnfedError("the shares of the two entries do not add up to rows of numbers", kind="protocol")
-    return numbers

@@ -11,12 +11,12 @@ from unfed.plugins import Context, UnfedError
 
 from ...mpc.transformer.parts import parts
 from ...mpc.transformer.program import out_of_range
-from ..cells import encode_told
+from ..circuits.cells import encode_told
+from ..circuits.onion import new_id
+from ..mpc_layers.cells import ToNode, read_guard, read_prepared, step
 from ..names import ENTRIES
-from ..onion import new_id
-from ..session import Due, Session
-from ..ways import Way
-from .cells import ToNode, read_guard, read_prepared, step
+from .session import Due, Session
+from .ways import Way
 
 
 class LayersSession(Session):

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import torch
 
-from ..mpc.engine.embedding import Keys, fits
+from ...mpc.engine.embedding import Keys, fits
 from .onion import Unsealed, bucket, padded, unpadded
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from unfed.plugins import Context, Failure, UnfedError
 
-from .hop import public_keys
-from .onion import Hop
+from ..circuits.hop import public_keys
+from ..circuits.onion import Hop
 
 WAIT = 15.0
 """Seconds to wait for a party that has no replica and is being replaced."""

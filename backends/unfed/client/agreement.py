@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from unfed.plugins import Context, UnfedError
 
-from .names import ENTRIES
+from ..integrity.statements import Signed, Statement, read
+from ..names import ENTRIES
 from .session import Session
-from .statements import Signed, Statement, read
 
 
 def agreed(

@@ -11,12 +11,12 @@ from transformers import DynamicCache
 
 from unfed.plugins import CLIENT, UnfedError
 
-from ..common.ends import Embedding, Head
-from ..common.hidden import Hidden
+from ...common.ends import Embedding, Head
+from ...common.hidden import Hidden
+from ..circuits.hop import Hop, Passage
+from ..circuits.onion import Unsealed, bucket, padded, unpadded
+from ..names import ENTRIES
 from .audit import Judge
-from .hop import Hop, Passage
-from .names import ENTRIES
-from .onion import Unsealed, bucket, padded, unpadded
 from .proof import Proof, Rows, Step, encode, steps_of
 from .statements import Signed, Statement
 from .writing import write

@@ -1,4 +1,4 @@
-"""The client of `unfed`: it sends keys for its tokens over two circuits, and reads hidden states from a third one."""
+"""Sessions as they are run: over which way, what comes of them, and what their nodes are held to afterwards."""
 
 from __future__ import annotations
 
@@ -6,27 +6,22 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
 import torch
 from transformers import DynamicCache
 
-from unfed.plugins import Answer, ClientRole, Failure, Metric, Note, Query, Route, Token, UnfedError, serve
+from unfed.plugins import Context, Failure, Note, Route, UnfedError
 
-from ..common.ends import Head
-from ..common.generation import Generation
-from ..common.sampling import Sampler
-from ..common.shard import shard
-from ..common.text import Text
-from ..mpc.engine.embedding import keys
+from ...common.ends import Head
+from ...common.sampling import Sampler
+from ...common.shard import Shard
+from ..integrity.statements import Signed
+from ..names import VERIFIER
 from .agreement import agreed
-from .checks import Caught, Verification, falls
-from .decoys import Decoys
-from .mpc_layers.session import LayersSession
-from .names import DECOYS, ENTRIES, VERIFIER
+from .caught import Caught
+from .layers_session import LayersSession
 from .session import Session
-from .statements import Signed
-from .texts import Texts, read_texts
+from .verification import Verification, falls
 from .ways import Way, Ways
 
 log = logging.getLogger("unfed.backends.unfed")
@@ -35,81 +30,30 @@ TRIES = 6
 """Losses in a row, without a token between them, after which an answer is given up."""
 
 
-class Client(ClientRole):
-    """Settings:
-    entries, reply, verifier: names of the hops of the circuits, guard first: to each entry, to the last of the layers
-        but without it, and to the verifier, where there is one.
-    nodes: the replicas that run each range of layers.
-    ranges: the first and the last layer of each; wire_dtype: of hidden states between them.
-    tail: the first of the layers that the client runs itself, or None.
-    mpc_layers: how many layers the entries run.
-    checks: `kind`, `rate`, `decoys` and `proofs`, as the options of these names.
+class Runs:
+    """Of one client.
+
+    Args:
+        tail: the last layers, where the client runs them itself.
+        verification: where nodes are held to what they do.
+        caught: who is not to be used any more.
     """
 
-    async def start(self) -> None:
-        model, settings = self.ctx.model, self.ctx.settings
-        card = model.card
-        self._text = Text.of(card)
-        self._generation = Generation.of(model.folder, card.name)
-        self._head = Head(model)
-        self._head(torch.zeros(1, 1, card.hidden))  # sets up what the libraries set up on first use
-        tail: int | None = settings["tail"]
-        self._tail = None if tail is None else shard(model, tail, card.layers - 1)
-        if self._tail is not None:
-            self._tail.warm()
-        keys([0], card.vocab)  # compiles, or loads what was compiled
-        self._checks = settings["checks"]
-        self._caught = Caught(self.ctx, self._checks["proofs"], live=self._checks["kind"] == "live")
-        entries, verifier = settings["entries"], settings["verifier"]
-        self._ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why)
-        await self._ways.learn()
+    def __init__(
+        self,
+        ctx: Context,
+        head: Head,
+        tail: Shard | None,
+        ways: Ways,
+        verification: Verification | None,
+        caught: Caught,
+    ) -> None:
+        self._ctx, self._head, self._tail = ctx, head, tail
+        self._ways, self._verification, self._caught = ways, verification, caught
+        self._checks = ctx.settings["checks"]
         self._sessions: dict[bytes, Session] = {}
-        self._stated = bool(verifier)
-        self._verification = Verification(self.ctx, self._ways) if verifier else None
-        self._decoys: Decoys | None = None
-        if self._verification is not None and self._checks["kind"] == "decoys":
-            texts = Texts(self._texts_beside(), self._text.encode)
-            end = next(iter(self._generation.ends), 0)
-            self._decoys = Decoys(self._verification, self._checks["rate"], texts, end, self._decoy)
 
-    def _texts_beside(self) -> list[str]:
-        if named := self._checks["decoys"]:
-            return read_texts(Path(named).expanduser())
-        beside = Path(self.ctx.model.card.folder) / DECOYS
-        return read_texts(beside) if beside.is_file() else []
-
-    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Route | Answer]:
-        for note in self._caught.news():
-            yield note
-        self._caught.check(ENTRIES)
-        with self.ctx.phase("tokenise"):
-            prompt = self._text.encode(query.prompt)
-        sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
-        if self._decoys is not None:
-            self._decoys.asked(query, len(prompt))
-            if checked := self._decoys.reported():
-                yield Metric(name="decoys checked", value=checked)
-        try:
-            stream = self._text.stream()
-            async with aclosing(self._tokens(prompt, sampler)) as found:
-                async for each in found:
-                    if isinstance(each, Note | Route):
-                        yield each
-                        continue
-                    token, logits = each
-                    text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
-                    yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
-        except UnfedError:
-            for note in self._caught.news():
-                yield note
-            raise
-        finally:
-            if self._decoys is not None:
-                self._decoys.answered()
-        assert sampler.stopped is not None
-        yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
-
-    async def _tokens(
+    async def tokens(
         self, prompt: list[int], sampler: Sampler
     ) -> AsyncGenerator[tuple[int, torch.Tensor] | Note | Route]:
         """Tokens, and the logits that each was taken from; and what happened on the way.
@@ -149,11 +93,11 @@ class Client(ClientRole):
         """Tokens after `ids`, and the logits that each was taken from."""
         start, asked = 0, len(ids)
         cache = None if self._tail is None else self._tail.new_cache()
-        with self.ctx.phase("prefill"):
+        with self._ctx.phase("prefill"):
             await session.open()
         for size in session.parts(asked):
             await session.prepare(size)
-            with self.ctx.phase("prefill"):
+            with self._ctx.phase("prefill"):
                 await session.ask(ids[start : start + size], start)
                 logits = self._logits(await session.result(), cache)
             start += size
@@ -161,7 +105,7 @@ class Client(ClientRole):
             token = sampler.take(logits)
             if sampler.stopped is None:
                 await session.prepare(1)
-            with self.ctx.phase("decode"):
+            with self._ctx.phase("decode"):
                 began = time.perf_counter()
                 if sampler.stopped is None:  # the nodes go on while the token is shown
                     await session.ask([token], start)
@@ -180,10 +124,10 @@ class Client(ClientRole):
         Raises:
             UnfedError: naming whoever says something else than it did, or did something else than it should.
         """
-        with self.ctx.phase("statements"):
+        with self._ctx.phase("statements"):
             said = await self._said(session)
         if self._checks["kind"] == "live" and falls(self._checks["rate"], tokens):
-            with self.ctx.phase("check"):
+            with self._ctx.phase("check"):
                 told = await self._check(session, said)
             text = "the verifier cannot tell whether it was done as stated" if told else "done again, and as stated"
             return [Note(kind="check", party=VERIFIER, text=text)]
@@ -191,9 +135,9 @@ class Client(ClientRole):
 
     async def _said(self, session: Session) -> Sequence[Signed]:
         said = await session.statements()
-        ranges = [(first, last) for first, last in self.ctx.settings["ranges"]]
+        ranges = [(first, last) for first, last in self._ctx.settings["ranges"]]
         nodes = dict(zip(session.way.route, ranges, strict=True))
-        agreed(self.ctx, session, said, nodes, self.ctx.settings["wire_dtype"])
+        agreed(self._ctx, session, said, nodes, self._ctx.settings["wire_dtype"])
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> str:
@@ -213,14 +157,8 @@ class Client(ClientRole):
             raise self._caught.add(verdict)
         return verdict.what
 
-    # -- decoys
-
-    async def ahead(self) -> float | None:
-        return None if self._decoys is None else await self._decoys.ahead()
-
-    async def _decoy(self, query: Query, prompt: list[int]) -> bool:
+    async def decoy(self, prompt: list[int], sampler: Sampler) -> bool:
         """A session like any other, of a text that nobody has asked; then it is done again. Whether that could be."""
-        sampler = Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)
         try:
             async with self._session(await self._ways.way()) as session:
                 async for _ in self._run(session, prompt, sampler):
@@ -243,8 +181,9 @@ class Client(ClientRole):
     @asynccontextmanager
     async def _session(self, way: Way) -> AsyncIterator[Session]:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
-        layers: int = self.ctx.settings["mpc_layers"]
-        session = LayersSession(self.ctx, way, layers) if layers else Session(self.ctx, way, self._stated)
+        layers: int = self._ctx.settings["mpc_layers"]
+        stated = self._verification is not None
+        session = LayersSession(self._ctx, way, layers) if layers else Session(self._ctx, way, stated)
         self._sessions |= dict.fromkeys(session.names, session)
         self._ways.begins(way)
         try:
@@ -273,8 +212,7 @@ class Client(ClientRole):
         logits: torch.Tensor = self._head(hidden)
         return logits
 
-    @serve
-    async def back(self, sender: str, *, circuit: bytes, data: bytes) -> None:
+    def came(self, sender: str, circuit: bytes, data: bytes) -> None:
         """A cell of a circuit of ours."""
         if (session := self._sessions.get(circuit)) is not None:
             session.came(sender, circuit, data)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from unfed.plugins import Query
 
-from .checks import Verification, falls
 from .texts import Habits, Texts
+from .verification import Verification, falls
 
 log = logging.getLogger("unfed.backends.unfed")
 

@@ -1,0 +1,1 @@
+"""Who asks: sessions over circuits, ways through the fleet, and spot checks."""

@@ -1,0 +1,1 @@
+"""Holding nodes to what they do: statements, proofs, and doing it again."""

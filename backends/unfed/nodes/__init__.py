@@ -1,0 +1,1 @@
+"""What runs the model: the entries and the layers' nodes."""
