@@ -222,5 +222,10 @@ def _gpt2(model: Model, first: int | None) -> Folded:
     )
 
 
+def streamed(card: ModelCard, hidden: torch.Tensor) -> torch.Tensor:
+    """Hidden states [..., hidden] between layers as folded weights have them: for GPT-2 without their mean."""
+    return _centred(hidden) if card.family == "gpt2" else hidden
+
+
 def _centred(rows: torch.Tensor) -> torch.Tensor:
     return rows - rows.mean(-1, keepdim=True)

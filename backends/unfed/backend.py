@@ -56,7 +56,7 @@ class Unfed(Backend):
             *(played.entry(name, party, card, options, replicas[nodes[0]]) for party, name in enumerate(ENTRIES)),
             *([played.dealer(card, shared)] if shared else []),
             *played.layers(nodes, ranges, options, positions),
-            *([played.verifier(list(replicas.values()))] if checked else []),
+            *([played.verifier(list(replicas.values()), shared)] if checked else []),
         ]
         pairs = dict.fromkeys((a, b) for path in paths for a, b in pairwise(("client", *path)))
         links = [Link(a, b) for a, b in pairs]
@@ -64,7 +64,7 @@ class Unfed(Backend):
         if shared:
             links += [Link(*ENTRIES), *(Link(name, DEALER) for name in ENTRIES)]
         links += [Link(a, b) for a, b in pairwise(nodes)]
-        links += [Link(VERIFIER, name) for name in nodes if checked]
+        links += [Link(VERIFIER, name) for name in (*(ENTRIES if shared else ()), *nodes) if checked]
         return Plan(
             parties=tuple(parties),
             links=tuple(links),

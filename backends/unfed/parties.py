@@ -28,7 +28,8 @@ def relay(name: str, behind: list[str]) -> Party:
 
 def client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes: dict[str, tuple[int, int]]) -> Party:
     tail = card.layers - options.tail if options.tail else None
-    known = dict.fromkeys((*(name for path in paths for name in path), *(nodes if options.checked else ())))
+    held = (*nodes, *((DEALER,) if options.mpc_layers else ())) if options.checked else ()
+    known = dict.fromkeys((*(name for path in paths for name in path), *held))
     checks = {"kind": options.checks, "rate": options.check_rate, "decoys": options.decoys, "proofs": options.proofs}
     opens = ["config", "head"] + ([] if tail is None else [run_of(tail, card.layers - 1)])
     return Party(
@@ -50,12 +51,12 @@ def client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes
     )
 
 
-def verifier(nodes: list[list[str]]) -> Party:
+def verifier(nodes: list[list[str]], shared: int) -> Party:
     return Party(
         VERIFIER,
         f"{ROLES}.integrity.verifier:Verifier",
         opens={"model": ("all",)},
-        settings={"behind": [], "layers": nodes},
+        settings={"behind": [], "layers": nodes, "mpc_layers": shared},
         knows=ENTRIES,
         **_LOSABLE,
     )
@@ -67,17 +68,23 @@ def entry(name: str, party: int, card: ModelCard, options: UnfedOptions, firsts:
     if not shared:
         role = f"{ROLES}.nodes.entry:Entry"
         return Party(name, role, opens={"model": tuple(opens)}, settings=settings, **_LOSABLE)
+    settings |= _computing(card, shared) | {"verifier": _verifier(options)}
     return Party(
         name,
         f"{ROLES}.mpc_layers.entry:LayersEntry",
         opens={"model": (*opens, run_of(0, shared - 1))},
-        settings=settings | _computing(card, shared),
+        settings=settings,
     )
 
 
 def dealer(card: ModelCard, shared: int) -> Party:
     role = f"{ROLES}.mpc_layers.dealer:Dealer"
     return Party(DEALER, role, opens={"model": ("config",)}, settings=_computing(card, shared))
+
+
+def _verifier(options: UnfedOptions) -> str:
+    """Who may have nodes open what they sent."""
+    return VERIFIER if options.checked else ""
 
 
 def _computing(card: ModelCard, shared: int) -> dict[str, Any]:
@@ -101,11 +108,11 @@ def layers(
             "after": around[number + 2],
             "wire_dtype": options.wire_dtype,
             "stated": options.checked,
-            "verifier": VERIFIER if options.checked else "",
+            "verifier": _verifier(options),
             **({"whole": options.tail > 0, "behind": []} if at_end else {}),
         }
         if options.cheat and number == len(nodes) // 2:
-            module, settings["cheat"] = "nodes.cheats", options.cheat
+            module, settings["cheat"] = f"{module.split('.')[0]}.cheats", options.cheat
         parties.append(
             Party(
                 name,

@@ -1,4 +1,4 @@
-"""Rewards of a run: work counts until a check finds whoever did it out, and then what came before counts no more."""
+"""Rewards of a run: work counts until it fails a check, and then what its party did before counts no more."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from . import score
 
 CAUGHT = "caught"
 """Kind of the note that a client role gives of a party that a check found out."""
+DOUBTED = "doubted"
+"""The same of each of several whose work failed a check together, so that nobody can tell whose doing it was. None of
+them is accused; but verified work alone counts, and theirs is not."""
 
 
 class Rewarding:
@@ -23,8 +26,8 @@ class Rewarding:
         self._settled: defaultdict[str, list[tuple[Result, Sequence[Contribution]]]] = defaultdict(list)
 
     def heard(self, variant: str, note: Note) -> None:
-        """A note of an answer; one that somebody was caught has what was split before split anew."""
-        if note.kind == CAUGHT and note.party and note.party not in self._caught[variant]:
+        """A note of an answer; one that somebody was caught, or is doubted, has what was split before split anew."""
+        if note.kind in (CAUGHT, DOUBTED) and note.party and note.party not in self._caught[variant]:
             self._caught[variant].add(note.party)
             for result, contributions in self._settled[variant]:
                 result.rewards = self._split(variant, contributions)

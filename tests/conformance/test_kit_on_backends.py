@@ -39,7 +39,7 @@ VARIANTS = {
         "layers-0: embedding rows with positions",
     ),
     "unfed": (Unfed, {"shards": 2, "relays": 0, "check_rate": 1.0}, "demo", "layers-0: embedding rows"),
-    "unfed, a layer under mpc": (Unfed, {"mpc_layers": 1, "shards": 1, "relays": 0}, "demo", CLOSED),
+    "unfed, a layer under mpc": (Unfed, {"mpc_layers": 1, "shards": 1, "relays": 0, "check_rate": 1.0}, "demo", CLOSED),
     "mpc": (Mpc, {}, "one layer", CLOSED),
     "mpc, secret weights": (Mpc, {"weights": "secret", "pool": 0}, "one layer", CLOSED),
     "mpc-crypten": (MpcCrypten, {}, "one layer", CLOSED),

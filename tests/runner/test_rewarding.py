@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unfed.console.results.record import Result, Seconds
-from unfed.console.runner.rewarding import CAUGHT, Rewarding
+from unfed.console.runner.rewarding import CAUGHT, DOUBTED, Rewarding
 from unfed.plugins import Contribution, Note
 from unfed.plugins.rewards import Equal, Work
 
@@ -41,3 +41,11 @@ def test_where_all_are_caught_there_is_nothing_to_split() -> None:
     rewarding.settled("one", made, did(a=1))
     rewarding.heard("one", Note(kind=CAUGHT, text="it failed a spot check", party="a"))
     assert shares(made, "work") == {}
+
+
+def test_work_that_failed_a_check_together_counts_for_none_of_those_who_did_it() -> None:
+    rewarding, made = Rewarding({"work": Work, "equal": Equal}), result("one")
+    rewarding.settled("one", made, did(a=1, b=2, c=1))
+    for party in ("a", "b"):
+        rewarding.heard("one", Note(kind=DOUBTED, text="what they did together failed a spot check", party=party))
+    assert shares(made, "work") == {"a": 0.0, "b": 0.0, "c": 1.0}

@@ -14,6 +14,7 @@ from unfed.backends.unfed.circuits.hop import Hop, announcement
 from unfed.backends.unfed.client import ways
 from unfed.backends.unfed.client.client import Client
 from unfed.backends.unfed.client.layers_session import LayersSession
+from unfed.backends.unfed.integrity import together
 from unfed.backends.unfed.integrity.proof import Rows
 from unfed.backends.unfed.integrity.statements import Statement
 from unfed.backends.unfed.integrity.verifier import Verifier
@@ -329,3 +330,98 @@ class Curious(Verifier):
         except UnfedError as error:
             log.warning("asked, and was told: %s", error)
         return await super()._open(name, statement, secret)
+
+
+# -- with checks, where the entries run layers
+
+
+class Perturbing(LayersEntry):
+    """Has hidden states come out with a fifth of a row's length added to them."""
+
+    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        share, fallen = super()._run(session, keys)
+        return share + (1 << self._transformer.scales.residual) // 5, fallen
+
+
+class Lying(Dealer):
+    """Gives entry-1 other corrections than it should, in what the last gates of a step use."""
+
+    @serve
+    async def material(self, sender: str, *, session: bytes, step: int, start: int, tokens: int) -> dict[str, Any]:
+        found = await super().material(sender, session=session, step=step, start=start, tokens=tokens)
+        if not len(found["own"]):  # entry-0's follows from its seed
+            return found
+        own = found["own"].copy()
+        own[len(own) % 8 :].view("<i8")[-32:] += 1 << self._transformer.scales.residual
+        return found | {"own": own}
+
+
+class EntryClosed(LayersEntry):
+    """Opens nothing."""
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        raise UnfedError("never", kind="protocol", party=sender)
+
+
+class EntryOtherwise(LayersEntry):
+    """Opens something else than it sent."""
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        found = await super().reveal(sender, session=session, secret=secret)
+        return found | {"rows": found["rows"] + 1}
+
+
+class EntryRescaled(LayersEntry):
+    """Says another scale than it sent."""
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        found = await super().reveal(sender, session=session, secret=secret)
+        return found | {"scale": found["scale"] + 1}
+
+
+class EntryShapeless(LayersEntry):
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        return {"rows": torch.zeros(4, 3), "sizes": [4], "starts": [0], "scale": "none"}
+
+
+class _EntryStating(LayersEntry):
+    """States something else than it did, and signs that."""
+
+    def stated(self, statement: Statement) -> Statement:
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._ledgers is not None
+        right = self._ledgers.statement
+        self._ledgers.statement = lambda ledger: self.stated(right(ledger))  # type: ignore[method-assign]
+
+
+class EntryMisstating(_EntryStating):
+    def stated(self, statement: Statement) -> Statement:
+        return msgspec.structs.replace(statement, sent=bytes(32))
+
+
+class EntryFewer(_EntryStating):
+    """Says that it was to look up alone."""
+
+    def stated(self, statement: Statement) -> Statement:
+        return msgspec.structs.replace(statement, layers=())
+
+
+class Telling(Verifier):
+    """Logs how far what entries and dealer did together lies from what it should be."""
+
+    async def start(self) -> None:
+        await super().start()
+        right = together.distance
+
+        def distance(*given: Any) -> float:
+            log.warning("off by %.3g", found := right(*given))
+            return found
+
+        together.distance = distance

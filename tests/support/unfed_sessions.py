@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 
+from unfed.backends.common.folded import streamed
 from unfed.backends.common.hidden import Hidden
 from unfed.backends.common.shard import Shard
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
+from unfed.backends.mpc.engine.ring import decode, encode
+from unfed.backends.mpc.engine.ring import share as shared
 from unfed.backends.mpc.engine.rows import HALF
 from unfed.backends.mpc.engine.rows import Rows as Table
 from unfed.backends.unfed.bits import bits_of, numbers_of
 from unfed.backends.unfed.circuits.cells import Over, asked, read
 from unfed.backends.unfed.integrity.audit import Judge
 from unfed.backends.unfed.integrity.ledger import Ledger, Ledgers
-from unfed.backends.unfed.integrity.proof import Proof, Rows, Step, steps_of
-from unfed.backends.unfed.integrity.statements import Signed, raw
+from unfed.backends.unfed.integrity.proof import Proof, Rows, Step, steps_of, steps_of_shares
+from unfed.backends.unfed.integrity.statements import Signed, raw, scaled
 from unfed.backends.unfed.names import ENTRIES
 from unfed.console.party.identity import Identity
 from unfed.console.party.model import OpenModel
@@ -26,6 +30,8 @@ from unfed.console.runner.models import read_card
 from unfed.plugins import CLIENT, Context, OpenedModel
 
 SESSION, NEXT, RELEASE = bytes(16), bytes(range(16)), bytes(range(32))
+SCALE = 18
+"""Of shares over Z_2^64."""
 
 
 class Signing:
@@ -62,7 +68,7 @@ class Asked(NamedTuple):
 
 
 class Rig:
-    """A model, whoever judges, and the shards that it was cut into."""
+    """A model, whoever judges, and the shards that it was cut into; layers before the first one are the entries'."""
 
     def __init__(self, folder: Path, *cuts: tuple[int, int]) -> None:
         self.model = opened(folder)
@@ -73,6 +79,7 @@ class Rig:
         embedding = self.judge._embedding
         self._table = Table(bits_of(embedding.tokens.weight.detach()), HALF)
         self._entry_tensors = self.model.tensors(*embedding.opened)
+        self.shared = (0, cuts[0][0] - 1) if cuts and cuts[0][0] else ()
 
     def asks(self, steps: Sequence[Sequence[int]]) -> Asked:
         made = Asked([[], []], [[], []])
@@ -85,6 +92,25 @@ class Rig:
                 made.shares[party].append(Rows(start, look_up(party, found[1], self._table).to(torch.int32)))
             start += len(ids)
         return made
+
+    def computes(self, made: Asked, change: Change = lambda rows: rows) -> list[list[Rows]]:
+        """Shares of what the entries compute together of such cells, `change` having been done to what they are of."""
+        asked = self.judge.looked_up(made.shares)
+        found: list[list[Rows]] = [[], []]
+        for start, rows in self.judge.run(self.judge.shard(self.shared), asked):
+            hidden = change(streamed(self.model.card, rows))
+            for mine, words in zip(found, shared(encode(hidden, SCALE)), strict=True):
+                mine.append(Rows(start, words))
+        return found
+
+    def computed(self, party: int, made: Asked, shares: Sequence[Sequence[Rows]]) -> Proof:
+        """What an entry states of such cells, and of its shares of what both have computed."""
+        name = ENTRIES[party]
+        ledgers, ledger = self._ledger(name, self.shared, "z64", (CLIENT,), SESSION)
+        for cell, (start, words) in zip(made.cells[party], shares[party], strict=True):
+            ledger.receives(CLIENT, start, cell.data)
+            ledger.shares(start, words, SCALE)
+        return self._stated(name, ledgers, (CLIENT,), (tuple(made.cells[party]),), ())
 
     def entry(self, party: int, made: Asked, change: Change = lambda rows: rows) -> Proof:
         """What an entry states of such cells, `change` having been done to its shares."""
@@ -115,8 +141,10 @@ class Rig:
         for each in zip(*given, strict=True):
             start = each[0].start
             for sender, (_, rows) in zip(senders, each, strict=True):
-                ledger.receives(sender, start, raw(rows))
-            if number == 0:
+                ledger.receives(sender, start, scaled(rows, SCALE) if number == 0 and self.shared else raw(rows))
+            if number == 0 and self.shared:
+                rows = decode(each[0].rows + each[1].rows, SCALE).float()
+            elif number == 0:
                 rows = numbers_of(each[0].rows + each[1].rows)
                 if (positions := self.judge._embedding.positions) is not None:
                     rows = rows + positions.weight[start : start + len(rows)].detach()
@@ -128,7 +156,8 @@ class Rig:
             ledger.sends(start, right, packed)
             on.append(Rows(start, packed[0]))
         rows_of_it = [Rows(start, rows) for start, rows in zip(ledger.starts, ledger.rows, strict=True)]
-        inputs = tuple(steps_of(each) for each in given)
+        packed_steps = partial(steps_of_shares, scale=SCALE) if number == 0 and self.shared else steps_of
+        inputs = tuple(packed_steps(each) for each in given)
         return self._stated(name, ledgers, senders, inputs, steps_of(rows_of_it)), on
 
     def _ledger(
@@ -138,7 +167,7 @@ class Rig:
         if run:
             tensors = self.model.tensors(*self.judge.shard(run).tensors)
         ledgers = Ledgers(self.contexts[name], run, tensors, wire)
-        return ledgers, ledgers.of(session, session if not run else NEXT, senders)
+        return ledgers, ledgers.of(session, session if senders == (CLIENT,) else NEXT, senders)
 
     def _stated(
         self,

@@ -21,6 +21,8 @@ from unfed.plugins import UnfedError
 
 STEPS = ((5, 17, 300, 42, 8), (9,), (77,), (3,))
 CUTS = ((0, 0), (1, 2), (3, 3))
+AFTER = ((1, 1), (2, 2), (3, 3))
+"""Where the entries run the first layer."""
 quick = settings(max_examples=150, deadline=None)
 
 
@@ -35,6 +37,11 @@ def rig(rigs: dict[str, Rig]) -> Rig:
     return rigs["llama"]
 
 
+@pytest.fixture(scope="module")
+def after(rigs: dict[str, Rig]) -> dict[str, Rig]:
+    return {name: Rig(Path(rig.model.card.path), *AFTER) for name, rig in rigs.items()}
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     before = torch.get_num_threads()
@@ -45,7 +52,11 @@ def threads() -> Iterator[None]:
 def session(rig: Rig, wire: str = "fp32", at: int = -1, **change: Change) -> list[Proof]:
     """What all state of one, where node `at` does something else."""
     asked = rig.asks(STEPS)
-    proofs, given = [rig.entry(party, asked) for party in (0, 1)], asked.shares
+    if rig.shared:
+        given = rig.computes(asked)
+        proofs = [rig.computed(party, asked, given) for party in (0, 1)]
+    else:
+        proofs, given = [rig.entry(party, asked) for party in (0, 1)], asked.shares
     for number in range(len(rig.shards)):
         proof, on = rig.layers(number, given, wire, **(change if number == at else {}))
         proofs.append(proof)
@@ -63,6 +74,26 @@ def test_honest_nodes_are_not_accused_whatever_the_threads(
     for count in (1, 2):
         torch.set_num_threads(count)
         assert [rigs[family].judge.fault(decode(encode(proof))) for proof in proofs] == [""] * 5
+
+
+@pytest.mark.parametrize("wire", ["fp32", "fp16"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2"])
+def test_honest_nodes_are_not_accused_where_the_entries_run_layers(
+    after: dict[str, Rig], family: str, wire: str
+) -> None:
+    """And of the entries, whose part nobody can do again, nothing is ever proven."""
+    entries, nodes = (proofs := session(after[family], wire))[:2], proofs[2:]
+    assert [after[family].judge.fault(decode(encode(proof))) for proof in nodes] == [""] * 3
+    for proof in entries:
+        with pytest.raises(UnfedError, match="states layers or a type that there are none of"):
+            after[family].judge.fault(proof)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_one_number_off_is_found_where_the_entries_run_layers(after: dict[str, Rig], at: int) -> None:
+    rig = after["llama"]
+    found = [rig.judge.fault(proof) for proof in session(rig, at=at, change=by(1.1 * TOLERANCE))[2:]]
+    assert "off by 0.0011" in found.pop(at) and not any(found)
 
 
 def by(amount: float) -> Change:
@@ -146,14 +177,20 @@ def test_a_node_is_not_held_to_what_has_no_result(rig: Rig) -> None:
 
 
 @pytest.fixture(scope="module")
-def honest(rig: Rig) -> list[Proof]:
-    return [proof for wire in ("fp32", "fp16") for proof in session(rig, wire)]
+def honest(rig: Rig, after: dict[str, Rig]) -> list[Proof]:
+    return [proof for each in (rig, after["llama"]) for wire in ("fp32", "fp16") for proof in session(each, wire)]
 
 
 @pytest.fixture(scope="module")
-def guilty(rig: Rig) -> list[Proof]:
+def guilty(rig: Rig, after: dict[str, Rig]) -> list[Proof]:
     wrong = rig.entry(0, rig.asks(STEPS), lambda rows: rows + 1)
-    return [wrong, session(rig, at=1, change=by(0.5))[3], session(rig, "fp16", at=0, send=lambda rows: rows * 2)[2]]
+    later = session(after["llama"], at=0, change=by(0.5))[2]
+    return [
+        wrong,
+        later,
+        session(rig, at=1, change=by(0.5))[3],
+        session(rig, "fp16", at=0, send=lambda rows: rows * 2)[2],
+    ]
 
 
 def test_a_proof_holds_for_whoever_reads_it(rig: Rig, guilty: list[Proof]) -> None:
@@ -193,7 +230,9 @@ def altered(data: st.DataObject, proof: Proof) -> Proof:
         other = {
             "start": lambda: data.draw(st.integers(0, 2**62 - 1)),
             "rows": lambda: data.draw(st.integers(-2, 40)),
-            "dtype": lambda: data.draw(st.sampled_from(["float32", "float16", "bfloat16", "int32", "float64", ""])),
+            "dtype": lambda: data.draw(
+                st.sampled_from(["float32", "float16", "bfloat16", "int32", "int64", "float64", ""])
+            ),
             "data": lambda: flipped(data, step.data),
         }[field]()
         steps[number] = msgspec.structs.replace(step, **{field: other})

@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
 PROMPTS = ("a large body of salt water =>", "someone who studies the stars =>", "the act of moving a heavy thing =>")
 CHEATS = ("perturb", "skip", "stale", "smaller")
+AFTER = {"mpc_layers": 1}
+"""Where the entries run the first layer."""
 
 
 def plan(roles: dict[str, str] | None = None, **options: Any) -> Plan:
@@ -59,21 +61,33 @@ def metric(outcomes: Sequence[Outcome], name: str) -> float:
     return sum(e.value for each in outcomes for e in each.events if isinstance(e, Metric) and e.name == name)
 
 
-@pytest.mark.parametrize("cheat", CHEATS)
+@pytest.mark.parametrize(
+    ("cheat", "options", "named"),
+    [
+        *((cheat, {}, "layers-1") for cheat in CHEATS),
+        *((cheat, AFTER, "layers-1") for cheat in CHEATS[1:]),
+        ("perturb", AFTER | {"shards": 1}, "layers-0"),
+    ],
+)
 async def test_a_cheat_is_named_by_a_decoy_and_proven_to_anybody(
-    launcher: LocalLauncher, tmp_path: Path, capsys: pytest.CaptureFixture[str], cheat: str
+    launcher: LocalLauncher,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    cheat: str,
+    options: dict[str, Any],
+    named: str,
 ) -> None:
     proofs = tmp_path / "proofs"
-    async with fleet_of(launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs))) as fleet:
+    async with fleet_of(launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs), **options)) as fleet:
         first = await asked(fleet, PROMPTS[0])
         assert first.failure is None, "a decoy follows what is asked"
         failure = await failing(fleet)
-        assert (failure.kind, failure.party) == ("protocol", "layers-1")
+        assert (failure.kind, failure.party) == ("protocol", named)
         assert failure.message.startswith("it failed a spot check: it computed something else: off by ")
         (path,) = proofs.iterdir()
         assert str(path) in failure.hint
     code = main(["verify", str(path), "--model", str(DEMO)])
-    assert code == 0 and "Proven: layers-1 computed something else" in capsys.readouterr().out
+    assert code == 0 and f"Proven: {named} computed something else" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cheat", CHEATS)
@@ -112,6 +126,7 @@ async def test_a_proof_that_was_altered_proves_nothing(launcher: LocalLauncher, 
         {"wire_dtype": "bf16", "tail": 1},
         {"shards": 1, "relays": 1},
         {"checks": "live", "wire_dtype": "fp16"},
+        {"mpc_layers": 1, "wire_dtype": "fp16"},
     ],
 )
 async def test_honest_nodes_are_never_accused(launcher: LocalLauncher, tmp_path: Path, options: dict[str, Any]) -> None:
@@ -183,12 +198,27 @@ async def test_live_checks_catch_at_their_rate_for_each_token(launcher: LocalLau
         ),
         ("layers-0", "Shapeless", "it failed a spot check: it opened what are no rows"),
         ("entry-1", "Swapping", "it failed a spot check: it sent shares that its keys do not give"),
+        ("entry-1", "EntryClosed", "it failed a spot check: it did not open what it sent: never"),
+        (
+            "entry-1",
+            "EntryOtherwise",
+            "it failed a spot check: it opened something else: this is not what entry-1 signed that it sent",
+        ),
+        (
+            "entry-0",
+            "EntryRescaled",
+            "it failed a spot check: it opened something else: this is not what entry-0 signed that it sent",
+        ),
+        ("entry-0", "EntryShapeless", "it failed a spot check: it opened what are no shares"),
+        ("entry-0", "EntryMisstating", "entry-0 says that it sent something else than it did"),
+        ("entry-0", "EntryFewer", "entry-0 states something else than what it was to run"),
     ],
 )
 async def test_who_states_or_opens_something_else_is_named(
     launcher: LocalLauncher, tmp_path: Path, party: str, role: str, said: str
 ) -> None:
-    async with fleet_of(launcher, tmp_path, plan({party: f"unfed_rogues:{role}"})) as fleet:
+    options = AFTER if role.startswith("Entry") else {}
+    async with fleet_of(launcher, tmp_path, plan({party: f"unfed_rogues:{role}"}, **options)) as fleet:
         failure = await failing(fleet)
         assert (failure.kind, failure.party) == ("protocol", party) and failure.message == said
 

@@ -37,20 +37,19 @@ class Run(NamedTuple):
     times: int
 
 
-async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], times: int) -> Run:
+async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], times: int, **options: int) -> Run:
     """Real prompts from the second half of the texts, each followed by a decoy of `decoys`."""
     texts = folder / "decoys.jsonl"
     texts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in decoys))
-    options = Unfed.Options(relays=0, shards=2, check_rate=1, decoys=str(texts))
     card = read_card(DEMO)
-    made = Unfed().plan({"model": card}, options)
+    made = Unfed().plan({"model": card}, Unfed.Options(relays=0, shards=2, check_rate=1, decoys=str(texts), **options))
     async with running(launcher, made, folder, models={"model": card}, views=folder / "views") as fleet:
         for prompt in TEXTS[HALF : HALF + times]:
             outcome = await ask(fleet, prompt, max_new_tokens=TOKENS)
             assert outcome.failure is None
             assert await fleet.rested()
         views = {view.party: view for view, _, _ in (await ask(fleet, TEXTS[-1], max_new_tokens=1)).settlement.views}
-        return Run({name: list(views[name]) for name in SEEN}, times)
+        return Run({name: list(view) for name, view in views.items()}, times)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -73,7 +72,9 @@ def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
         if isinstance(name, bytes) and entry.name != "reveal":  # which is asked of decoys, when all is stated
             latest = found.setdefault(name, [])
             latest.append(entry)
-        elif entry.kind == "held":
+        elif (
+            entry.kind == "held" or "opened" in entry.arrays or "seed" in entry.fields
+        ):  # rounds and material under MPC
             latest.append(entry)
     return list(found.values())[: 2 * run.times]
 
@@ -173,3 +174,35 @@ async def test_what_the_verifier_sees_does_not_depend_on_the_prompt(alike: Run) 
     names = [entry.name for entry in alike.seen["verifier"] if entry.kind == "message"]
     once = ["open", "cell", "reveal", "reveal", "close"]
     assert names[: 1 + 5 * alike.times] == ["directory", *once * alike.times]
+
+
+# -- where the entries run layers
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def after(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
+    yield await run_of(launcher, tmp_path_factory.mktemp("after"), TEXTS[:HALF], 16, mpc_layers=1)
+
+
+@pytest.mark.parametrize("party", [*SEEN[:4], "dealer"])
+async def test_messages_of_decoys_are_as_many_and_as_large_where_the_entries_run_layers(after: Run, party: str) -> None:
+    """Steps that are prepared, material and rounds among them."""
+    real, decoys = by_turns(at(after, party), after)
+    assert min(map(len, real)) > TOKENS
+    for measure in (len, lambda entries: sum(map(size, entries))):
+        assert differs(*(np.array([measure(each) for each in kind], float) for kind in (real, decoys))) > 0.001
+
+
+async def test_the_verifier_sees_shares_of_decoys_alone(after: Run) -> None:
+    haystack = b"".join(array.data for entry in after.seen["verifier"] for array in entry.arrays.values())
+    for number, entries in enumerate(at(after, "layers-0")):
+        shares = [entry.arrays["share"].data for entry in entries if entry.name == "hidden_share"]
+        assert len(shares) == 2 * TOKENS
+        for share in shares:
+            assert (share[-8 * 128 :] in haystack) == (number % 2 == 1)
+
+
+async def test_what_the_verifier_sees_does_not_depend_on_the_prompt_where_the_entries_run_layers(after: Run) -> None:
+    names = [entry.name for entry in after.seen["verifier"] if entry.kind == "message"]
+    once = ["open", "cell", *["reveal"] * 4, "close"]
+    assert names[: 1 + 7 * after.times] == ["directory", *once * after.times]

@@ -12,6 +12,7 @@ from random_models import save_gpt2, save_llama
 
 from unfed.backends.unfed.backend import Unfed
 from unfed.backends.unfed.names import DEALER, ENTRIES, GUARD, VERIFIER
+from unfed.backends.unfed.promises import TOGETHER
 from unfed.console.runner.models import read_card
 from unfed.plugins import Plan, UnfedError, badge
 
@@ -94,14 +95,18 @@ def test_entries_run_the_first_layers_with_a_dealer(folder: Path, layers: int, m
     opens = {party.name: party.opens.get("model", ()) for party in made.parties}
     assert made.peers(DEALER) == ENTRIES and opens[DEALER] == ("config",)
     for entry, other in (ENTRIES, ENTRIES[::-1]):
-        assert set(made.peers(entry)) == {f"relay-{entry[-1]}", other, DEALER, "layers-0"}
+        assert set(made.peers(entry)) == {f"relay-{entry[-1]}", other, DEALER, "layers-0", VERIFIER}
         assert opens[entry] == ("config", "embedding", f"layers 0-{layers - 1}")
     nodes = [name for name in opens if name.startswith("layers")]
     left = 4 - layers - more.get("tail", 0)
     assert [opens[name] for name in nodes] == [
         ("config", f"layers {number}-{number}") for number in range(layers, layers + left)
     ]
-    assert made.peers("client") == (GUARD,) and DEALER not in made.known("client")
+    assert made.peers("client") == (GUARD,) and VERIFIER not in made.peers(DEALER)
+    assert DEALER in made.known("client"), "it has to know when one that is in doubt was replaced"
+    unchecked = plan(folder, mpc_layers=layers, checks="none", **more)
+    assert DEALER not in unchecked.known("client")
+    assert not [name for name in unchecked.processes() if VERIFIER in unchecked.peers(name)]
 
 
 def test_where_positions_are_a_table_the_entries_add_them(tmp_path: Path) -> None:
@@ -120,7 +125,31 @@ def test_what_is_promised_of_layers_under_mpc(folder: Path) -> None:
             assert kept[pair].basis == "none"
     anonymous = {c.against for c in made.guarantee if c.property == "anonymity" and c.denies}
     assert (DEALER,) in anonymous and (GUARD, DEALER) not in anonymous
-    assert any(c.property == "integrity" and DEALER in c.against and not c.denies for c in made.guarantee)
+
+
+@pytest.mark.parametrize("checks", ["decoys", "live"])
+def test_of_who_computes_together_it_is_promised_that_it_is_found_out_and_no_more(folder: Path, checks: str) -> None:
+    """Of the layers' nodes what is promised without MPC."""
+    with_it, without = (plan(folder, mpc_layers=layers, shards=2, checks=checks).guarantee for layers in (1, 0))
+    caught = {c.against[0]: c for c in with_it if c.property == "integrity" and c.basis == "statistical"}
+    assert set(caught) == {*ENTRIES, DEALER, "layers-0", "layers-1"}
+    for name in (*ENTRIES, DEALER):
+        assumed = " ".join(caught[name].assumes)
+        assert "not whose doing it was" in assumed and f"less than {TOGETHER:g} of a row's length" in assumed
+        assert all(other in assumed for other in (*ENTRIES, DEALER) if other != name) and caught[name].parameters
+    for name in ("layers-0", "layers-1"):
+        assert caught[name] in without
+    open_to = {c.against for c in with_it if c.property == "integrity" and c.basis == "none"}
+    assert {(name, VERIFIER) for name in caught} <= open_to
+    told = {(c.asset, c.reveals) for c in with_it if c.against == (VERIFIER,) and c.property == "confidentiality"}
+    assert told - {c for c in told if c[0] == "weights"} == {
+        (c.asset, c.reveals) for c in without if c.against == (VERIFIER,) and c.asset in ("prompt", "output")
+    }
+
+
+def test_without_checks_nothing_is_promised_of_who_computes_together(folder: Path) -> None:
+    claims = [c for c in plan(folder, mpc_layers=1, checks="none").guarantee if c.property == "integrity"]
+    assert [c.basis for c in claims] == ["none"] and DEALER in claims[0].against
 
 
 @pytest.mark.parametrize("layers", [0, 1])

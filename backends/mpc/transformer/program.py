@@ -237,9 +237,13 @@ class Guards:
         return torch.stack(self._sums).sum()
 
 
-def out_of_range(hint: str) -> UnfedError:
+class OutOfRange(UnfedError):
+    """Guards fell."""
+
+
+def out_of_range(hint: str) -> OutOfRange:
     """What a client says where guards fell: the fault lies with no party."""
-    return UnfedError(
+    return OutOfRange(
         "the model's numbers left the range that was calibrated, so that this answer would be wrong",
         kind="role",
         hint=hint,

@@ -12,13 +12,19 @@ from .session import Session
 
 
 def agreed(
-    ctx: Context, session: Session, said: Sequence[Signed], layers: Mapping[str, tuple[int, int]], wire: str
+    ctx: Context,
+    session: Session,
+    said: Sequence[Signed],
+    layers: Mapping[str, tuple[int, int]],
+    wire: str,
+    shared: int = 0,
 ) -> list[Statement]:
     """At the client: both entries' statements, then those of `layers`, of this session and of no other.
 
     Args:
         layers: by node, in order, the first and the last that it is to run.
         wire: type that hidden states are to travel in.
+        shared: how many layers the entries are to run.
     Raises:
         UnfedError: (`protocol`, naming whose it is) a statement is missing, not signed, or at odds with what the client
             sent and received or with the statement before it, which its signer was not to countersign then.
@@ -31,7 +37,7 @@ def agreed(
     for entry, asked in zip(entries, session.asked, strict=True):
         if entry.session != session.session or entry.after != session.session or entry.came != (asked.head,):
             raise _at_odds(entry.party, "what it was asked")
-        if entry.layers:
+        if entry.layers != ((0, shared - 1) if shared else ()):
             raise _at_odds(entry.party, "what it was to run")
     before, came = session.session, tuple(entry.sent for entry in entries)
     for node in nodes:

@@ -24,12 +24,13 @@ class LayersSession(Session):
 
     Args:
         layers: how many the entries run.
+        stated: see `Session`.
     """
 
     answering = (0, 1, 2)
 
-    def __init__(self, ctx: Context, way: Way, layers: int) -> None:
-        super().__init__(ctx, way)
+    def __init__(self, ctx: Context, way: Way, layers: int, stated: bool) -> None:
+        super().__init__(ctx, way, stated)
         self._few = msgspec.structs.replace(ctx.model.card, layers=layers)
         self._rows = 0
         self._due = [True for _ in ENTRIES]
@@ -51,10 +52,12 @@ class LayersSession(Session):
         """Likewise.
 
         Raises:
-            UnfedError: a number left the range that the protocol can compute in, so that they would be wrong.
+            OutOfRange: a number left the range that the protocol can compute in, so that they would be wrong.
         """
         hidden = await super().result()
         if sum([await each.next() for each in self._guards]) % (1 << 64):
+            if self._stated:  # as after any answer, or all would know that a guard fell
+                await self.statements()
             raise out_of_range("use another prompt, or set unfed.mpc_layers=0")
         return hidden
 

@@ -15,10 +15,11 @@ from unfed.plugins import Context, Failure, Note, Route, UnfedError
 from ...common.ends import Head
 from ...common.sampling import Sampler
 from ...common.shard import Shard
+from ...mpc.transformer.program import OutOfRange
 from ..integrity.statements import Signed
 from ..names import VERIFIER
 from .agreement import agreed
-from .caught import Caught
+from .caught import Caught, Failed
 from .layers_session import LayersSession
 from .session import Session
 from .verification import Verification, falls
@@ -137,7 +138,7 @@ class Runs:
         said = await session.statements()
         ranges = [(first, last) for first, last in self._ctx.settings["ranges"]]
         nodes = dict(zip(session.way.route, ranges, strict=True))
-        agreed(self._ctx, session, said, nodes, self._ctx.settings["wire_dtype"])
+        agreed(self._ctx, session, said, nodes, self._ctx.settings["wire_dtype"], self._ctx.settings["mpc_layers"])
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> str:
@@ -147,13 +148,14 @@ class Runs:
             Why that could not be, if so.
 
         Raises:
-            UnfedError: naming whoever did something else than it should, or is lost.
+            Failed: whoever did something else than it should, or one of those whom it was one of.
+            UnfedError: naming whoever is lost.
         """
         assert self._verification is not None
         verdict = await self._verification.check(session, said)
         if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
             raise session.lost
-        if verdict.party:
+        if verdict.party or verdict.among:
             raise self._caught.add(verdict)
         return verdict.what
 
@@ -166,6 +168,11 @@ class Runs:
                 if told := await self._check(session, await self._said(session)):
                     log.warning("a decoy could not be checked: %s", told)
                     return False
+        except Failed as error:
+            log.warning("a decoy was not answered as it should be: %s", error)
+        except OutOfRange as error:  # the nodes are not told, so that their numbers say nothing of them
+            log.warning("a decoy could not be checked: %s", error)
+            return False
         except UnfedError as error:
             if error.failure.kind == "party-lost":
                 log.info("a decoy was broken off: %s", error)
@@ -183,7 +190,7 @@ class Runs:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
         layers: int = self._ctx.settings["mpc_layers"]
         stated = self._verification is not None
-        session = LayersSession(self._ctx, way, layers) if layers else Session(self._ctx, way, stated)
+        session = LayersSession(self._ctx, way, layers, stated) if layers else Session(self._ctx, way, stated)
         self._sessions |= dict.fromkeys(session.names, session)
         self._ways.begins(way)
         try:

@@ -12,8 +12,8 @@ import msgspec
 from unfed.plugins import Context, Failure, UnfedError
 
 from ..circuits.onion import Circuit, Hop, Unsealed, new_id, unpadded
+from ..integrity.messages import Check, Verdict, Write, decode_verdict, decode_written, encode_cell
 from ..integrity.statements import Signed
-from ..integrity.verifier import Check, Verdict, Write, decode_verdict, decode_written, encode_cell
 from ..names import VERIFIER
 from .session import Session
 from .ways import Ways

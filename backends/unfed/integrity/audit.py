@@ -12,6 +12,7 @@ from ...common.ends import Embedding
 from ...common.hidden import DTYPES, Hidden
 from ...common.shard import Shard
 from ...mpc.engine.embedding import levels, look_up
+from ...mpc.engine.ring import decode
 from ...mpc.engine.rows import HALF
 from ...mpc.engine.rows import Rows as Table
 from ..bits import bits_of, numbers_of
@@ -19,8 +20,8 @@ from ..circuits.cells import read_keys
 from ..circuits.onion import Unsealed
 from ..names import ENTRIES
 from ..promises import TOLERANCE
-from .proof import Proof, Rows, Step, rows_of
-from .statements import Statement, Trail, fingerprint, raw
+from .proof import Proof, Rows, Step, rows_of, shares_of
+from .statements import Statement, fingerprint, head, raw
 
 
 class Judge:
@@ -28,10 +29,12 @@ class Judge:
 
     Args:
         model: opened to its embedding and all of its layers.
+    Attributes:
+        card: its.
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
+        self._model, self.card = model, model.card
         self._embedding = Embedding(model)
         self._table = Table(bits_of(self._embedding.tokens.weight.detach()), HALF)
         self._shards: dict[tuple[int, ...], Shard] = {}
@@ -45,13 +48,24 @@ class Judge:
 
     def shares(self, party: int, cells: Sequence[Step]) -> list[Rows]:
         """Shares of rows, int32, as an entry makes them of its cells. Raises UnfedError for cells that ask nothing."""
-        vocab, found = self._model.card.vocab, []
+        vocab, found = self.card.vocab, []
         for cell in cells:
             try:
                 _, asked = read_keys(cell.data, vocab, levels(vocab))
             except Unsealed as error:
                 raise UnfedError(f"{error}, where keys should be", kind="bad-input") from None
             found.append(Rows(cell.start, look_up(party, asked, self._table).to(torch.int32)))
+        return found
+
+    def looked_up(self, shares: Sequence[Sequence[Rows]]) -> list[Rows]:
+        """Hidden states that both entries' shares of rows add up to, with their positions. Raises UnfedError where they
+        are no numbers."""
+        found = []
+        for (start, one), (_, other) in zip(*shares, strict=True):
+            rows = numbers_of(one + other)
+            if (table := self._embedding.positions) is not None:
+                rows = rows + table.weight[start : start + len(rows)]
+            found.append(Rows(start, rows))
         return found
 
     def fault(self, proof: Proof) -> str:
@@ -62,7 +76,7 @@ class Judge:
         """
         said = proof.said()
         if len(proof.inputs) != len(proof.senders) or [
-            _head(said.session, sender, [(step.start, step.data) for step in steps])
+            head(said.session, sender, [(step.start, step.data) for step in steps])
             for sender, steps in zip(proof.senders, proof.inputs, strict=True)
         ] != list(said.came):
             raise UnfedError(f"this is not what {proof.party} signed that it received", kind="bad-input")
@@ -74,7 +88,7 @@ class Judge:
         if proof.senders != (CLIENT,) or proof.party not in ENTRIES:
             raise UnfedError(f"{proof.party} is no entry", kind="bad-input")
         sent = self.shares(ENTRIES.index(proof.party), proof.inputs[0])
-        right = _head(said.after, proof.party, [(start, raw(rows)) for start, rows in sent])
+        right = head(said.after, proof.party, [(start, raw(rows)) for start, rows in sent])
         if right == said.sent:
             return ""
         return "sent shares that its keys do not give" + self._with(said.weights, (), self._embedding.opened)
@@ -82,48 +96,57 @@ class Judge:
     def _fault_of_layers(self, proof: Proof, said: Statement) -> str:
         if len(said.layers) != 2 or said.wire not in DTYPES:
             raise UnfedError(f"{proof.party} states layers or a type that there are none of", kind="bad-input")
-        outputs = self._rows_of(proof.outputs, torch.float32)
-        if _head(said.after, proof.party, [(start, raw(rows)) for start, rows in outputs]) != said.exact:
+        outputs = self._as(rows_of(proof.outputs), torch.float32)
+        if head(said.after, proof.party, [(start, raw(rows)) for start, rows in outputs]) != said.exact:
             raise UnfedError(f"this is not what {proof.party} signed that it computed", kind="bad-input")
         shard = self.shard(said.layers)
-        wanted = self._run(shard, self._rows(proof, said))
-        partial = said.layers[1] == self._model.card.layers - 1  # the head, which is next, needs no more
+        wanted = self.run(shard, self._rows(proof, said))
+        partial = said.layers[1] == self.card.layers - 1  # the head, which is next, needs no more
         if (off := deviation(wanted, outputs, partial=partial)) > TOLERANCE:
             how = f"computed something else: off by {off:.2g} of a row's size, where {TOLERANCE:g} is allowed"
             return how + self._with(said.weights, said.layers, shard.tensors)
         last = said.sent == said.exact
-        if not last and _head(said.after, proof.party, wired(said.wire, outputs)) != said.sent:
+        if not last and head(said.after, proof.party, wired(said.wire, outputs)) != said.sent:
             return "sent something else than it computed"
         return ""
 
-    def _rows_of(self, steps: Sequence[Step], kind: torch.dtype) -> list[Rows]:
+    def _as(self, found: list[Rows], kind: torch.dtype) -> list[Rows]:
         """Rows as wide as hidden states. Their shape and type are not under the signature, so they must be these."""
-        found = rows_of(steps)
-        if any(rows.dtype is not kind or rows.shape[1] != self._model.card.hidden for _, rows in found):
+        if any(rows.dtype is not kind or rows.shape[1] != self.card.hidden for _, rows in found):
             raise UnfedError("the proof holds rows of another width or type than they can have", kind="bad-input")
         return found
 
     def _rows(self, proof: Proof, said: Statement) -> list[Rows]:
         """What came in, as the hidden states that it stands for; places follow one another, as at every node."""
-        first = proof.senders == ENTRIES
-        given = [self._rows_of(steps, torch.int32 if first else DTYPES[said.wire]) for steps in proof.inputs]
+        entered = proof.senders == ENTRIES
+        if entered and said.layers[0]:
+            return self._hidden(proof)
+        kind = torch.int32 if entered else DTYPES[said.wire]
+        given = self._following([self._as(rows_of(steps), kind) for steps in proof.inputs])
+        return self.looked_up(given) if entered else [Rows(start, rows.float()) for start, rows in given[0]]
+
+    def _hidden(self, proof: Proof) -> list[Rows]:
+        """What came in where the entries have run layers: as the node that goes on with it puts it together."""
+        taken = [shares_of(steps) for steps in proof.inputs]
+        given = self._following([self._as(words, torch.int64) for words, _ in taken])
+        if taken[0][1] != taken[1][1] or not all(0 <= scale < 63 for scale in taken[0][1]):
+            raise UnfedError("the proof holds shares that do not go together", kind="bad-input")
+        return [
+            Rows(start, decode(one + other, scale).float())
+            for (start, one), (_, other), scale in zip(*given, taken[0][1], strict=True)
+        ]
+
+    def _following(self, given: list[list[Rows]]) -> list[list[Rows]]:
+        """Raises UnfedError where steps are not of places one after the other, and the same of all senders."""
         shapes = [[(start, len(rows)) for start, rows in each] for each in given]
         ends = [0, *(start + count for start, count in shapes[0])]
         if any(each != shapes[0] for each in shapes) or [start for start, _ in shapes[0]] != ends[:-1]:
             raise UnfedError("the proof's steps do not follow one another", kind="bad-input")
-        if 0 < self._model.card.context < ends[-1]:
+        if 0 < self.card.context < ends[-1]:
             raise UnfedError("the proof's steps go beyond the model's places", kind="bad-input")
-        if not first:
-            return [Rows(start, rows.float()) for start, rows in given[0]]
-        found = []
-        for (start, one), (_, other) in zip(*given, strict=True):
-            rows = numbers_of(one + other)
-            if (table := self._embedding.positions) is not None:
-                rows = rows + table.weight[start : start + len(rows)]
-            found.append(Rows(start, rows))
-        return found
+        return given
 
-    def _run(self, shard: Shard, steps: Sequence[Rows]) -> list[Rows]:
+    def run(self, shard: Shard, steps: Sequence[Rows]) -> list[Rows]:
         """Raises UnfedError where what came in leads to no finite numbers, which nobody can be held to."""
         cache = shard.new_cache()
         found = [Rows(start, shard(rows[None], cache)[0]) for start, rows in steps]
@@ -161,10 +184,3 @@ def deviation(wanted: Sequence[Rows], found: Sequence[Rows], *, partial: bool = 
 def wired(wire: str, steps: Sequence[Rows]) -> list[tuple[int, memoryview]]:
     """Rows [t, width] as bytes in the type of the wire. Raises UnfedError where they do not fit it."""
     return [(start, raw(Hidden(wire, rows.shape[1]).pack(rows[None]))) for start, rows in steps]
-
-
-def _head(session: bytes, sender: str, steps: Sequence[tuple[int, bytes | memoryview]]) -> bytes:
-    trail = Trail(session, sender)
-    for start, data in steps:
-        trail.add(start, data)
-    return trail.head

@@ -11,7 +11,7 @@ import torch
 
 from unfed.plugins import Context, UnfedError
 
-from .statements import Signed, Statement, Trail, fingerprint, raw, read, sign
+from .statements import Signed, Statement, Trail, fingerprint, raw, read, scaled, sign
 
 
 class Ledger:
@@ -40,7 +40,15 @@ class Ledger:
         self.sent.add(start, raw(packed))
         if self.exact is not self.sent:
             self.exact.add(start, raw(rows))
-        self.rows.append(rows[0])
+        self._keep(start, rows[0])
+
+    def shares(self, start: int, share: torch.Tensor, scale: int) -> None:
+        """Sends a share over Z_2^64, [t, width]."""
+        self.sent.add(start, scaled(share, scale))
+        self._keep(start, share)
+
+    def _keep(self, start: int, rows: torch.Tensor) -> None:
+        self.rows.append(rows)
         self.starts.append(start)
 
 
@@ -102,7 +110,7 @@ class Ledgers:
         self._stated.pop(session, None)
 
     def reveal(self, session: bytes, secret: bytes, sender: str) -> dict[str, Any]:
-        """What was sent in a session that is stated: rows [n, width] float32, and where each step of them starts.
+        """What was sent in a session that is stated: rows [n, width], and where each step of them starts.
 
         Raises:
             UnfedError: (`protocol`) whoever asks does not have the client's leave.

@@ -13,7 +13,7 @@ import torch
 
 from unfed.plugins import UnfedError
 
-from .statements import Signed, Statement, raw, read
+from .statements import SCALE, Signed, Statement, raw, read, scaled
 
 
 class Rows(NamedTuple):
@@ -24,7 +24,10 @@ class Rows(NamedTuple):
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
-    """`Rows`, or what an entry was asked (of which `rows` and `dtype` say nothing), as they are written down."""
+    """`Rows`, or what an entry was asked (of which `rows` and `dtype` say nothing), as they are written down.
+
+    Of shares over Z_2^64 `data` begins with their scale, as in the trail that they are in.
+    """
 
     start: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
     rows: int
@@ -39,7 +42,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         party, certificate: whose statement it is, and what its signature is checked with (PEM).
         model: the name of the model.
         senders: whose links `inputs` came over, in the statement's order.
-        inputs: by sender: both entries' shares of rows, hidden states as they travelled, or a client's keys.
+        inputs: by sender: both entries' shares of rows or of hidden states, hidden states as they travelled, or a
+            client's keys.
         outputs: what the node opened: hidden states before they were rounded to the type of the wire. Of an entry none
             are needed.
     """
@@ -75,6 +79,16 @@ def rows_of(steps: Sequence[Step]) -> list[Rows]:
     return found
 
 
+def shares_of(steps: Sequence[Step]) -> tuple[list[Rows], list[int]]:
+    """Shares over Z_2^64, int64, and the scale of each step. Raises UnfedError likewise."""
+    found = rows_of([msgspec.structs.replace(step, data=step.data[SCALE:]) for step in steps])
+    return found, [int.from_bytes(step.data[:SCALE], "little") for step in steps]
+
+
+def steps_of_shares(shares: Sequence[Rows], scale: int) -> tuple[Step, ...]:
+    return tuple(Step(start, len(each), _name(each.dtype), scaled(each, scale)) for start, each in shares)
+
+
 def encode(proof: Proof) -> bytes:
     """As JSON, of which bytes are base64."""
     return msgspec.json.format(msgspec.json.encode(proof), indent=1) + b"\n"
@@ -92,4 +106,4 @@ def _name(kind: torch.dtype) -> str:
     return str(kind).removeprefix("torch.")
 
 
-_TYPES = {_name(kind): kind for kind in (torch.float32, torch.float16, torch.bfloat16, torch.int32)}
+_TYPES = {_name(kind): kind for kind in (torch.float32, torch.float16, torch.bfloat16, torch.int32, torch.int64)}

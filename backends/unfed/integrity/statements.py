@@ -6,6 +6,7 @@ trails that end at it and of the one that starts at it, so that whoever signs af
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -40,10 +41,27 @@ class Trail:
         self.steps += 1
 
 
+def head(session: bytes, sender: str, steps: Iterable[tuple[int, bytes | memoryview]]) -> bytes:
+    """Of a trail that all of these went over, each a place and bytes."""
+    trail = Trail(session, sender)
+    for start, data in steps:
+        trail.add(start, data)
+    return trail.head
+
+
 def raw(numbers: torch.Tensor) -> memoryview:
     """The bytes of a tensor of any type, as they lie in memory."""
     flat: Any = numbers.detach().contiguous().view(-1).view(torch.uint8).numpy()
     return memoryview(flat)
+
+
+SCALE = 8
+"""Bytes that tell a scale."""
+
+
+def scaled(share: torch.Tensor, scale: int) -> bytes:
+    """A share over Z_2^64 [t, width] as it goes into trails: its scale first, on which it hangs what it stands for."""
+    return scale.to_bytes(SCALE, "little") + bytes(raw(share))
 
 
 class Statement(msgspec.Struct, frozen=True, array_like=True):
@@ -51,9 +69,9 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         party: who says it.
-        layers: the first and the last that it ran; none at an entry.
+        layers: the first and the last that it ran; none at an entry that looks up alone.
         weights: digest of the tensors that it used (see `fingerprint`).
-        wire: type in which hidden states leave it.
+        wire: type in which hidden states leave it, or the ring of shares.
         session, after: what the session is called before and after it; at the end, the name of the reply circuit.
         came: heads of the trails that end here: of both entries' shares, of one node's rows, or of a client's keys.
         sent: head of the trail that starts here.

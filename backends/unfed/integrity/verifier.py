@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import torch
@@ -14,46 +15,22 @@ from unfed.plugins import CLIENT, UnfedError
 from ...common.ends import Embedding, Head
 from ...common.hidden import Hidden
 from ..circuits.hop import Hop, Passage
-from ..circuits.onion import Unsealed, bucket, padded, unpadded
-from ..names import ENTRIES
+from ..circuits.onion import Unsealed, unpadded
+from ..names import DEALER, ENTRIES
+from . import together
 from .audit import Judge
-from .proof import Proof, Rows, Step, encode, steps_of
-from .statements import Signed, Statement
+from .messages import Check, Verdict, Write, decode_asked, encode_cell
+from .opened import read_rows, read_shares
+from .proof import Proof, Rows, Step, encode, steps_of, steps_of_shares
+from .statements import Signed, Statement, head, read
 from .writing import write
 
 _UNDECIDED = ("party-lost", "party-hung", "timeout", "cancelled")
 """Kinds of errors that say nothing of what a node has done."""
 _OPENED_WITHIN = 10.0
 """Seconds that a node has to open what it sent."""
-
-
-class Write(msgspec.Struct, frozen=True, array_like=True, tag="write"):
-    """Make texts: token ids that go on from `before`, of these lengths, without `never`."""
-
-    before: tuple[int, ...]
-    never: int
-    lengths: tuple[int, ...]
-
-
-class Check(msgspec.Struct, frozen=True, array_like=True, tag="check"):
-    """Find out whether all did in a session what they state: both entries, and the nodes of `route`. `cells` is what
-    each entry was asked."""
-
-    secret: bytes
-    route: tuple[str, ...]
-    said: tuple[Signed, ...]
-    cells: tuple[tuple[tuple[int, bytes], ...], ...]
-
-
-class Verdict(msgspec.Struct, frozen=True, array_like=True):
-    """`party` did `what`, as `proof` shows; nobody did anything wrong where both are empty.
-
-    Without a party, `what` says why it could not be found out.
-    """
-
-    party: str = ""
-    what: str = ""
-    proof: bytes = b""
+Given = tuple[tuple[Step, ...], ...]
+"""What a node received, by sender."""
 
 
 class Verifier(Hop):
@@ -61,12 +38,14 @@ class Verifier(Hop):
 
     Settings:
         layers: the replicas that run each range of them, in order.
+        mpc_layers: how many the entries run before.
     """
 
     async def start(self) -> None:
         await super().start()
         model = self.ctx.model
         self._layers: list[list[str]] = self.ctx.settings["layers"]
+        self._shared: int = self.ctx.settings["mpc_layers"]
         self._judge = Judge(model)
         self._embedding, self._head = Embedding(model), Head(model)
         self._whole = self._judge.shard((0, model.card.layers - 1))
@@ -77,7 +56,7 @@ class Verifier(Hop):
 
     async def received(self, passage: Passage, data: bytes) -> None:
         try:
-            asked = _decode(unpadded(data))
+            asked = decode_asked(unpadded(data))
         except (Unsealed, msgspec.MsgspecError):
             raise self._misused(passage.before[0], "asked the verifier for nothing that there is") from None
         found: list[list[int]] | Verdict
@@ -109,19 +88,16 @@ class Verifier(Hop):
         ):
             return Verdict(what="the route is none")
         said = {name: signed for name, signed in zip(names, asked.said, strict=True)}
-        cells = [tuple(Step(start, 0, "", data) for start, data in each) for each in asked.cells]
+        cells = tuple(tuple(Step(start, 0, "", data) for start, data in each) for each in asked.cells)
         try:
-            for name, mine in zip(ENTRIES, cells, strict=True):
-                if found := await self._judged(self._proof(name, said[name], (CLIENT,), (mine,))):
-                    return found
-            given = tuple(
-                [steps_of(await asyncio.to_thread(self._judge.shares, party, mine)) for party, mine in enumerate(cells)]
-            )
+            given = await (self._computed(said, cells, asked.secret) if self._shared else self._looked_up(said, cells))
+            if isinstance(given, Verdict):
+                return given
             senders = tuple(ENTRIES)
             for name in asked.route:
                 proof = self._proof(name, said[name], senders, given)
                 statement = proof.said()
-                opened = await self._open(name, statement, asked.secret)
+                opened = read_rows(name, await self._open(name, statement, asked.secret))
                 proof = msgspec.structs.replace(proof, outputs=steps_of(opened))
                 if found := await self._judged(proof):
                     return found
@@ -134,9 +110,37 @@ class Verifier(Hop):
             return Verdict(error.failure.party or "", error.failure.message)
         return Verdict()
 
-    def _proof(
-        self, name: str, signed: Signed, senders: tuple[str, ...], inputs: tuple[tuple[Step, ...], ...]
-    ) -> Proof:
+    async def _looked_up(self, said: dict[str, Signed], cells: Given) -> Given | Verdict:
+        """What the entries sent, each by itself, if they did what they should."""
+        for name, mine in zip(ENTRIES, cells, strict=True):
+            if found := await self._judged(self._proof(name, said[name], (CLIENT,), (mine,))):
+                return found
+        return tuple(
+            [steps_of(await asyncio.to_thread(self._judge.shares, party, mine)) for party, mine in enumerate(cells)]
+        )
+
+    async def _computed(self, said: dict[str, Signed], cells: Given, secret: bytes) -> Given | Verdict:
+        """What the entries sent, as they open it, if they and the dealer did together what they should.
+
+        This comes before any node is held to what it made of that: it may be numbers that nothing can be made of.
+        """
+        given, sent = [], []
+        for name in ENTRIES:
+            statement = read(said[name], name, self.ctx.certificate(name))
+            shares, scale = read_shares(name, await self._open(name, statement, secret), self._judge.card.hidden)
+            steps = steps_of_shares(shares, scale)
+            if head(statement.after, name, [(step.start, step.data) for step in steps]) != statement.sent:
+                return Verdict(name, f"opened something else: this is not what {name} signed that it sent")
+            given.append(steps)
+            sent.append((shares, scale))
+        layers = (0, self._shared - 1)
+        try:
+            what = await asyncio.to_thread(together.fault, self._judge, layers, cells, sent)
+        except UnfedError as error:
+            return Verdict(what=error.failure.message)
+        return Verdict(what=what, among=(*ENTRIES, DEALER)) if what else tuple(given)
+
+    def _proof(self, name: str, signed: Signed, senders: tuple[str, ...], inputs: Given) -> Proof:
         return Proof(
             party=name,
             certificate=self.ctx.certificate(name),
@@ -147,11 +151,12 @@ class Verifier(Hop):
             inputs=inputs,
         )
 
-    async def _open(self, name: str, statement: Statement, secret: bytes) -> list[Rows]:
+    async def _open(self, name: str, statement: Statement, secret: bytes) -> dict[str, Any]:
         """What the node sent, as it says when it has to. Raises UnfedError, naming it and what it did, otherwise."""
         try:
             async with asyncio.timeout(_OPENED_WITHIN):
-                found = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
+                found: dict[str, Any] = await self.ctx.call(name, "reveal", session=statement.session, secret=secret)
+                return found
         except TimeoutError:
             raise UnfedError("did not open what it sent", kind="protocol", party=name) from None
         except UnfedError as error:
@@ -159,13 +164,6 @@ class Verifier(Hop):
                 raise  # it is gone, say
             message = f"did not open what it sent: {error.failure.message}"
             raise UnfedError(message, kind="protocol", party=name) from None
-        try:
-            rows, starts = torch.split(found["rows"], found["sizes"]), [int(start) for start in found["starts"]]
-            if not all(0 <= start < 2**62 for start in starts):
-                raise ValueError("no place")
-            return [Rows(start, each) for start, each in zip(starts, rows, strict=True)]
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
-            raise UnfedError("opened what are no rows", kind="protocol", party=name) from None
 
     def _travelled(self, statement: Statement, opened: Sequence[Rows]) -> tuple[Step, ...]:
         wire = Hidden(statement.wire, self.ctx.model.card.hidden)
@@ -177,15 +175,3 @@ class Verifier(Hop):
         except UnfedError as error:  # what it shows is not what it signed: no proof, and wrong all the same
             return Verdict(proof.party, f"opened something else: {error.failure.message}")
         return Verdict(proof.party, what, encode(proof)) if what else None
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Write | Check).decode
-decode_written = msgspec.msgpack.Decoder(list[list[int]]).decode
-decode_verdict = msgspec.msgpack.Decoder(Verdict).decode
-
-
-def encode_cell(told: Write | Check | Verdict | list[list[int]]) -> bytes:
-    """At the length of a bucket."""
-    data = _encode(told)
-    return padded(data, bucket(len(data)))

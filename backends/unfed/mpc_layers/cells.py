@@ -1,14 +1,14 @@
 """What the client and the entries say to one another where these run layers too.
 
 On either entry's circuit cells alternate: the client has a step prepared, the entry says that it is, the client sends
-keys (`cells.asked`), the entry sends its share of how many guards fell.
+keys (`cells.asked`), the entry sends its share of how many guards fell. Where a step could come, it may be over.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from ..circuits.cells import ToEntry
+from ..circuits.cells import Over, ToEntry
 from ..circuits.onion import Unsealed, bucket, padded, unpadded
 
 
@@ -24,7 +24,7 @@ class ToNode(ToEntry, frozen=True, array_like=True):
     material: bytes
 
 
-class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Step(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag="step"):
     """A step to be prepared: of `tokens` rows after `start` others."""
 
     start: int
@@ -42,12 +42,14 @@ def step(start: int, tokens: int) -> bytes:
     return _sized(_encode(Step(start, tokens)))
 
 
-def read_step(data: bytes) -> Step:
-    """Raises Unsealed for anything else."""
+def read_step(data: bytes) -> Step | Over:
+    """What comes in the place of a step to be prepared: one, or that it is over. Raises Unsealed for anything else."""
     try:
-        found: Step = _decode_step(unpadded(data))
+        found: Step | Over = _decode_step(unpadded(data))
     except msgspec.MsgspecError:
         raise Unsealed("a cell that prepares nothing") from None
+    if isinstance(found, Over):
+        return found
     if found.start < 0 or found.tokens < 1:
         raise Unsealed("a cell that prepares what cannot be")
     return found
@@ -80,5 +82,5 @@ def _sized(data: bytes) -> bytes:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_step = msgspec.msgpack.Decoder(Step).decode
+_decode_step = msgspec.msgpack.Decoder(Step | Over).decode
 decode_told = msgspec.msgpack.Decoder(ToNode).decode

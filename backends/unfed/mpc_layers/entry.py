@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import torch
 
-from unfed.plugins import UnfedError, serve
+from unfed.plugins import CLIENT, UnfedError, serve
 
 from ...common.beginning import beginning
 from ...common.folded import fold
@@ -19,17 +20,24 @@ from ...mpc.transformer.public import fixed
 from ...mpc.transformer.running import Material, RunSession
 from ...mpc.transformer.scales import Format
 from ...mpc.transformer.warm import warm
-from ..circuits.cells import read_keys
+from ..circuits.cells import Over, read_keys
 from ..circuits.hop import Hop, Passage
 from ..circuits.onion import Unsealed
+from ..integrity.held import Held
+from ..integrity.ledger import Ledgers
 from ..names import DEALER, ENTRIES
+from ..nodes.beginning import state
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
 LEAVE = 5.0
 """Seconds that a step under way has to end once its circuit is closed: then both entries have ended it alike."""
 
 
-class LayersEntry(Hop):
+RING = "z64"
+"""What its statements say that its shares are over."""
+
+
+class LayersEntry(Hop, Held):
     """Learns how many tokens there are and nothing else; of all that depends on them it holds a share.
 
     Settings:
@@ -37,6 +45,8 @@ class LayersEntry(Hop):
         firsts: nodes that the layers may go on at.
         layers: how many of the first ones it runs.
         context: most rows of a session.
+        stated: whether it is to be held to what it does.
+        verifier: see `Held`.
     """
 
     async def start(self) -> None:
@@ -55,7 +65,10 @@ class LayersEntry(Hop):
         self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
         warm(self._transformer, self._party)
         self._sessions: dict[Passage, _Session] = {}
-        self.ctx.hold("weights opened", tensors=sorted(self._card.opened(self.ctx.model.opens)))
+        opened = sorted(self._card.opened(self.ctx.model.opens))
+        if self.ctx.settings["stated"]:
+            self._ledgers = Ledgers(self.ctx, (0, self._layers - 1), self.ctx.model.tensors(*opened), RING)
+        self.ctx.hold("weights opened", tensors=opened)
 
     @serve
     async def format(self, sender: str) -> list[object]:
@@ -81,6 +94,8 @@ class LayersEntry(Hop):
         if (session := self._sessions.pop(passage, None)) is None:
             return
         session.over = True
+        if self._ledgers is not None:
+            self._ledgers.drop(session.told.session)
         try:
             async with asyncio.timeout(LEAVE), session.turn:
                 pass
@@ -106,8 +121,12 @@ class LayersEntry(Hop):
                     raise
 
     async def _prepare(self, passage: Passage, session: _Session, data: bytes) -> None:
-        """Fetch and expand the next step's randomness."""
+        """Fetch and expand the next step's randomness; or state what was done, where no step is to come."""
         asked, running = read_step(data), session.running
+        if isinstance(asked, Over):
+            if not session.lost:
+                await state(self.ctx, self._ledgers, session.told, asked.release)
+            return
         if asked.start != running.ahead or asked.start + asked.tokens > self.ctx.settings["context"]:
             raise Unsealed("a cell that prepares a step out of turn, or more rows than there may be")
         running.prepared, running.ahead = running.prepared + 1, asked.start + asked.tokens
@@ -128,10 +147,21 @@ class LayersEntry(Hop):
         if session.over or session.lost:
             return
         self.ctx.contribute(rows=tokens, layer_tokens=self._layers * tokens)
+        scale = self._transformer.scales.residual
+        if self._ledgers is not None:
+            ledger = self._ledgers.of(told.session, told.session, (CLIENT,))
+            ledger.receives(CLIENT, start, data)
+            ledger.shares(start, share, scale)
         await self.answer(passage, guard(int(fallen)))
         first, *route = told.route
         named = {"session": told.session, "reply": told.reply, "route": route, "start": start}
-        await self.ctx.send(first, "hidden_share", **named, share=share, scale=self._transformer.scales.residual)
+        await self.ctx.send(first, "hidden_share", **named, share=share, scale=scale)
+
+    @serve
+    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
+        """Its shares, and their scale. See `Ledgers.reveal`."""
+        found = await super().reveal(sender, session=session, secret=secret)
+        return found | {"scale": self._transformer.scales.residual}
 
     def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         running = session.running

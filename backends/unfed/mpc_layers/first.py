@@ -7,6 +7,7 @@ import torch
 from unfed.plugins import UnfedError, serve
 
 from ...mpc.engine.ring import decode
+from ..integrity.statements import scaled
 from ..nodes.joining import Joining
 from ..nodes.last import Last
 
@@ -31,7 +32,8 @@ class Continuing(Joining):
         """Of hidden states [t, hidden] over Z_2^64, with `scale` bits of fraction: int64."""
         if not 0 <= scale < 63:
             raise UnfedError(f"{sender} sent a share at no scale", kind="protocol", party=sender)
-        if (whole := self._join(sender, session, reply, route, (start, scale), share)) is not None:
+        came = scaled(share, scale)
+        if (whole := self._join(sender, session, reply, route, (start, scale), share, came)) is not None:
             hidden = decode(whole, scale).float()
             self.ctx.hold("hidden", hidden=hidden)
             await self._run(sender, session, hidden[None], start)

@@ -43,7 +43,7 @@ def shrink(shard: Shard) -> None:
             parameter.data = (parameter / step.clamp_min(1e-12)).round() * step
 
 
-class _Cheating(layers.Layers):
+class Cheating(layers.Layers):
     """Settings: cheat: one of `perturb`, `skip`, `stale`, `smaller`."""
 
     async def start(self) -> None:
@@ -51,17 +51,17 @@ class _Cheating(layers.Layers):
         self._shard: Any = _Shard(self._shard, self.ctx.settings["cheat"])
 
 
-class Layers(_Cheating):
+class Layers(Cheating):
     pass
 
 
-class First(_Cheating, joining.First):
+class First(Cheating, joining.First):
     pass
 
 
-class Last(_Cheating, last.Last):
+class Last(Cheating, last.Last):
     pass
 
 
-class Only(_Cheating, last.Only):
+class Only(Cheating, last.Only):
     pass

@@ -16,6 +16,7 @@ from ..circuits.hop import Hop, Passage
 from ..circuits.onion import Unsealed
 from ..integrity.ledger import Ledgers
 from ..integrity.statements import raw
+from .beginning import state
 
 
 class Entry(Hop):
@@ -74,7 +75,7 @@ class Entry(Hop):
         except Unsealed as error:
             raise self._misused(sender, f"sent {error}") from None
         if isinstance(asked, Over):
-            await self._state(told, asked.release)
+            await state(self.ctx, self._ledgers, told, asked.release)
             return
         start, given = asked
         self.ctx.hold("keys", **given._asdict())
@@ -87,9 +88,3 @@ class Entry(Hop):
         first, *route = told.route
         named = {"session": told.session, "reply": told.reply, "route": route}
         await self.ctx.send(first, "share", **named, start=start, share=share)
-
-    async def _state(self, told: ToEntry, release: bytes) -> None:
-        if self._ledgers is None:
-            return
-        mine = self._ledgers.commit(told.session, release, {})
-        await self.ctx.send(told.route[0], "over", session=told.session, release=release, said=[tuple(mine)])

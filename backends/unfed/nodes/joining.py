@@ -24,18 +24,30 @@ class Joining(Layers):
 
     async def start(self) -> None:
         await super().start()
-        self._waiting: dict[bytes, tuple[str, object, torch.Tensor]] = {}
+        self._waiting: dict[bytes, tuple[str, tuple[int, ...], torch.Tensor]] = {}
         self._said: dict[bytes, dict[str, Signed]] = {}
 
     def _join(
-        self, sender: str, session: bytes, reply: bytes, route: list[str], where: object, share: torch.Tensor
+        self,
+        sender: str,
+        session: bytes,
+        reply: bytes,
+        route: list[str],
+        where: tuple[int, ...],
+        share: torch.Tensor,
+        came: bytes | memoryview,
     ) -> torch.Tensor | None:
-        """Both shares [t, hidden] of what lies `where`; None where the other one is still to come."""
+        """Both shares [t, hidden] of what lies `where`, from a place on; None where the other one is still to come.
+
+        Args:
+            came: the share as it goes into trails.
+        """
         self._expect(sender)
         width = self.ctx.model.card.hidden
         if share.dtype is not self.ring or share.dim() != 2 or share.shape[1] != width or not len(share):
             raise UnfedError(f"{sender} sent what is no share of rows", kind="protocol", party=sender)
-        self._begin(self._before, session, reply, route)
+        if (ledger := self._begin(self._before, session, reply, route).ledger) is not None:
+            ledger.receives(sender, where[0], came)
         waiting = self._waiting.pop(session, None)
         if waiting is None:
             self._waiting[session] = sender, where, share
@@ -79,10 +91,7 @@ class First(Joining):
         self, sender: str, *, session: bytes, reply: bytes, route: list[str], start: int, share: torch.Tensor
     ) -> None:
         """Of rows [t, hidden], over Z_2^32: int32."""
-        whole = self._join(sender, session, reply, route, start, share)
-        if (ledger := self._sessions[session].ledger) is not None:
-            ledger.receives(sender, start, raw(share))
-        if whole is None:
+        if (whole := self._join(sender, session, reply, route, (start,), share, raw(share))) is None:
             return
         hidden = numbers_of(whole)
         self.ctx.hold("rows", rows=hidden)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from unfed.plugins import Role, UnfedError, serve
+from unfed.plugins import UnfedError, serve
 
 from ...common.hidden import Hidden
 from ...common.sessions import Sessions
 from ...common.shard import shard
 from ..circuits.onion import new_id
+from ..integrity.held import Held
 from ..integrity.ledger import Ledger, Ledgers
 from ..integrity.statements import Signed, raw
 
@@ -34,7 +33,7 @@ class Onward:
         self.lost = False
 
 
-class Layers(Role):
+class Layers(Held):
     """Runs its layers on what comes in and hands the result on. A session bears another name on each link.
 
     Settings:
@@ -42,7 +41,7 @@ class Layers(Role):
         before: who may send; after: who may be next, none at the end.
         wire_dtype: of hidden states between nodes.
         stated: whether it is to be held to what it does.
-        verifier: who may have it open what it sent, with the client's leave; or nobody.
+        verifier: see `Held`.
         whole: whether all hidden states of a prompt go back, for a client with layers of its own, or the last alone.
     """
 
@@ -55,7 +54,6 @@ class Layers(Role):
         self._caches = Sessions(self._shard.new_cache, model.card.context)
         self._sessions: dict[bytes, Onward] = {}
         self._shard.warm()
-        self._ledgers: Ledgers | None = None
         if settings["stated"]:
             run = (self._shard.first, self._shard.last)
             self._ledgers = Ledgers(self.ctx, run, model.tensors(*self._shard.tensors), settings["wire_dtype"])
@@ -158,10 +156,3 @@ class Layers(Role):
     async def _say(self, onward: Onward, session: bytes, release: bytes, said: list[Signed]) -> None:
         plain = [tuple(each) for each in said]
         await self.ctx.send(onward.route[0], "over", session=onward.name, release=release, said=plain)
-
-    @serve
-    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
-        """See `Ledgers.reveal`."""
-        if self._ledgers is None or sender != self.ctx.settings["verifier"]:
-            raise UnfedError(f"{sender} sent what it may not", kind="protocol", party=sender)
-        return self._ledgers.reveal(session, secret, sender)
