@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from bench.fleets import TIMEOUT, events_of, one_launcher, running, tokens_of
 from bench.measure import Bar, Rounds, Turn
-from bench.part_decode import SHARDS, asked, demo, fleet_of, logit_error, per_second, random_llama
+from bench.part_decode import DEMO, SHARDS, asked, demo, fleet_of, logit_error, per_second, random_llama
 from bench.report import Report
 
 from unfed.console.fleet.fleet import Fleet
@@ -38,6 +38,7 @@ async def measure(report: Report, folder: Path) -> None:
     await _failover(report, folder, large)
     await _sealing(report, folder, small)
     await _checking(report, folder, small)
+    await _checking(report, folder, DEMO / "model", mpc_layers=1)  # past its end token it leaves its range
 
 
 async def _against_split(report: Report, folder: Path, model: Path) -> None:
@@ -112,9 +113,10 @@ async def _failover(report: Report, folder: Path, model: Path) -> None:
         )
 
 
-async def _checking(report: Report, folder: Path, model: Path) -> None:
+async def _checking(report: Report, folder: Path, model: Path, mpc_layers: int = 0) -> None:
     """How long a session takes to be done again by the verifier, against the session itself."""
-    options = {"shards": SHARDS, "checks": "live", "check_rate": 1.0}
+    options = {"shards": SHARDS, "checks": "live", "check_rate": 1.0, "mpc_layers": mpc_layers}
+    about = "demo model" + (f", {mpc_layers} layer under MPC" if mpc_layers else "")
     async with one_launcher(folder) as launcher, fleet_of(launcher, folder, model, "unfed", options) as fleet:
 
         async def turn(number: int) -> dict[str, float]:
@@ -130,7 +132,7 @@ async def _checking(report: Report, folder: Path, model: Path) -> None:
                 rounds.row(
                     figure,
                     "decode",
-                    name=f"unfed: after an answer, {name}, demo model",
+                    name=f"unfed: after an answer, {name}, {about}",
                     against="decoding that answer",
                     unit="ms",
                 )

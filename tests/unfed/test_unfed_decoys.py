@@ -72,10 +72,8 @@ def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
         if isinstance(name, bytes) and entry.name != "reveal":  # which is asked of decoys, when all is stated
             latest = found.setdefault(name, [])
             latest.append(entry)
-        elif (
-            entry.kind == "held" or "opened" in entry.arrays or "seed" in entry.fields
-        ):  # rounds and material under MPC
-            latest.append(entry)
+        elif entry.kind == "held" or "opened" in entry.arrays or "seed" in entry.fields:
+            latest.append(entry)  # rounds and material under MPC are called otherwise
     return list(found.values())[: 2 * run.times]
 
 
@@ -181,7 +179,7 @@ async def test_what_the_verifier_sees_does_not_depend_on_the_prompt(alike: Run) 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def after(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
-    yield await run_of(launcher, tmp_path_factory.mktemp("after"), TEXTS[:HALF], 16, mpc_layers=1)
+    yield await run_of(launcher, tmp_path_factory.mktemp("after"), TEXTS[:HALF], 10, mpc_layers=1)
 
 
 @pytest.mark.parametrize("party", [*SEEN[:4], "dealer"])

@@ -69,7 +69,7 @@ async def audited(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFact
 # -- answers
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if (save := MODELS[request.param]) is None:
         return DEMO
@@ -78,7 +78,20 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return save(tmp_path_factory.mktemp("model") / request.param)
 
 
-@pytest.mark.parametrize(("layers", "more"), [(1, {"shards": 2}), (2, {"tail": 1}), (3, {})])
+@pytest.mark.parametrize(
+    ("folder", "layers", "more"),
+    [
+        ("demo", 1, {"shards": 2}),
+        ("demo", 2, {"tail": 1}),
+        ("demo", 3, {}),
+        ("llama", 1, {"shards": 2}),
+        ("llama", 2, {"tail": 1}),
+        ("gpt2", 1, {"shards": 2}),
+        ("gpt2", 3, {}),
+        ("qwen2", 2, {"tail": 1}),
+    ],
+    indirect=["folder"],
+)
 async def test_tokens_are_plains_logits_are_close_and_honest_parties_are_not_accused(
     launcher: LocalLauncher, tmp_path: Path, folder: Path, layers: int, more: dict[str, int]
 ) -> None:
