@@ -343,6 +343,14 @@ class Perturbing(LayersEntry):
         return share + (1 << self._transformer.scales.residual) // 5, fallen
 
 
+class Turning(Perturbing):
+    """Likewise, but not in its first session."""
+
+    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        self._first = getattr(self, "_first", session)
+        return LayersEntry._run(self, session, keys) if session is self._first else super()._run(session, keys)
+
+
 class Lying(Dealer):
     """Gives entry-1 other corrections than it should, in what the last gates of a step use."""
 
@@ -373,44 +381,13 @@ class EntryOtherwise(LayersEntry):
         return found | {"rows": found["rows"] + 1}
 
 
-class EntryRescaled(LayersEntry):
-    """Says another scale than it sent."""
-
-    @serve
-    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
-        found = await super().reveal(sender, session=session, secret=secret)
-        return found | {"scale": found["scale"] + 1}
-
-
-class EntryShapeless(LayersEntry):
-    @serve
-    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
-        return {"rows": torch.zeros(4, 3), "sizes": [4], "starts": [0], "scale": "none"}
-
-
-class _EntryStating(LayersEntry):
-    """States something else than it did, and signs that."""
-
-    def stated(self, statement: Statement) -> Statement:
-        raise NotImplementedError
+class EntryFewer(LayersEntry):
+    """States that it was to look up alone, and signs that."""
 
     async def start(self) -> None:
         await super().start()
         assert self._ledgers is not None
-        right = self._ledgers.statement
-        self._ledgers.statement = lambda ledger: self.stated(right(ledger))  # type: ignore[method-assign]
-
-
-class EntryMisstating(_EntryStating):
-    def stated(self, statement: Statement) -> Statement:
-        return msgspec.structs.replace(statement, sent=bytes(32))
-
-
-class EntryFewer(_EntryStating):
-    """Says that it was to look up alone."""
-
-    def stated(self, statement: Statement) -> Statement:
-        return msgspec.structs.replace(statement, layers=())
+        self._ledgers._layers = ()
 
 
 class Telling(Verifier):

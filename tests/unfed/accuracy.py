@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,15 +15,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import random_models
 from looked_up import looked_up
 from machine import run
-from stepping import stepping
 
 from unfed.backends.common.beginning import beginning
 from unfed.backends.common.ends import Embedding
 from unfed.backends.common.folded import fold, streamed
 from unfed.backends.common.shard import Shard
+from unfed.backends.mpc.engine.blank import blank
+from unfed.backends.mpc.engine.session import Computing
 from unfed.backends.mpc.transformer.bounds import fit
 from unfed.backends.mpc.transformer.calibrate import calibrate
-from unfed.backends.mpc.transformer.program import Transformer
+from unfed.backends.mpc.transformer.program import Cache, Transformer
 from unfed.backends.mpc.transformer.public import fixed
 from unfed.backends.unfed.integrity.proof import Rows
 from unfed.backends.unfed.integrity.together import distance
@@ -35,7 +38,7 @@ PROMPTS = (5, 8, 20, 33, 60, 120)
 
 
 def worst(folder: Path, layers: int) -> float:
-    """The largest `distance` over the last steps of random prompts."""
+    """The largest `distance` over random prompts."""
     card = read_card(folder)
     model = OpenModel("a test", OpenedModel(card, ("all",)))
     format = fit(folded := fold(model, layers), calibrate(beginning(model, layers), card.context))
@@ -45,14 +48,29 @@ def worst(folder: Path, layers: int) -> float:
     for number, length in enumerate(PROMPTS):
         ids = torch.randint(0, card.vocab, (length,), generator=generator)
         parts = torch.split(ids, [length - 2, 1, 1] if number % 2 else [length])
-        (first, second), _ = run(stepping(transformer), *torch.split(looked_up(transformer, ids), [*map(len, parts)]))
-        assert int(first[1] + second[1]) == 0, "no guard falls"
-        start = length - len(parts[-1])
+        starts = [sum(map(len, parts[:number])) for number in range(len(parts))]
+        found, _ = run(steps(transformer), *torch.split(looked_up(transformer, ids), [*map(len, parts)]))
+        assert all(int(one + other) == 0 for (_, one), (_, other) in zip(*found, strict=True)), "no guard falls"
         with torch.inference_mode():
-            wanted = shard(embedding(ids[None], 0), shard.new_cache())[0, start:]
-        shares = (([Rows(start, each[0])], scale) for each in (first, second))
-        most = max(most, distance([Rows(start, streamed(card, wanted))], *shares))
+            hidden = streamed(card, shard(embedding(ids[None], 0), shard.new_cache())[0])
+        wanted = [Rows(start, hidden[start : start + len(part)]) for start, part in zip(starts, parts, strict=True)]
+        shares = ([Rows(start, each) for start, (each, _) in zip(starts, mine, strict=True)] for mine in found)
+        most = max(most, distance(wanted, *((each, scale) for each in shares)))
     return most
+
+
+def steps(transformer: Transformer) -> Callable[..., list[Any]]:
+    """A program of a run and its parts, which gives what each of them leaves."""
+
+    def program(run: Any, *parts: torch.Tensor) -> list[Any]:
+        cache, start, results = Cache(), 0, []
+        for part in parts:
+            given = part if isinstance(run, Computing) else blank(*part.shape)
+            results.append(transformer.step(run, given, cache, start))
+            start += len(part)
+        return results
+
+    return program
 
 
 def tell(name: str, folder: Path) -> None:

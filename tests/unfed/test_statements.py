@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unfed_sessions import NEXT, SESSION, contexts
 
 from unfed.backends.unfed.integrity.ledger import Ledgers
-from unfed.backends.unfed.integrity.statements import PREFIX, Signed, Trail, fingerprint, raw, read
+from unfed.backends.unfed.integrity.statements import PREFIX, SCALE, Signed, Trail, fingerprint, raw, read, scaled
 from unfed.plugins import Context, UnfedError
 
 quick = settings(max_examples=60, deadline=None)
@@ -158,3 +158,11 @@ def test_a_node_opens_what_it_sent_to_whoever_has_leave_and_until_the_session_is
 def test_a_session_that_nothing_came_for_is_not_stated(known: dict[str, Context]) -> None:
     with pytest.raises(UnfedError, match="nothing came for"):
         node(known, 1).commit(SESSION, RELEASE, {})
+
+
+def test_a_share_is_stated_at_its_scale() -> None:
+    """The same words at another scale are other numbers."""
+    share = torch.arange(6).reshape(2, 3)
+    trails = {scale: head(SESSION, "a", [(0, scaled(share, scale))]) for scale in (0, 7, 18)}
+    assert len(set(trails.values())) == 3
+    assert scaled(share, 7)[SCALE:] == bytes(raw(share))

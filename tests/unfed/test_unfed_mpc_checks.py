@@ -60,25 +60,22 @@ async def test_what_entries_and_dealer_do_wrong_is_found_out_by_a_decoy_and_nobo
     assert not proofs.exists()
 
 
-async def test_a_live_check_finds_it_before_the_answer_counts(launcher: LocalLauncher, tmp_path: Path) -> None:
-    async with fleet_of(launcher, tmp_path, plan({"entry-0": "Perturbing"}, checks="live")) as fleet:
-        assert is_of_the_three(await ask(fleet, PROMPTS[0], max_new_tokens=3))
-
-
-async def test_honest_ones_are_not_doubted_by_live_checks(launcher: LocalLauncher, tmp_path: Path) -> None:
-    made = plan({"verifier": "Telling"}, checks="live", mpc_layers=2, tail=1)
+async def test_a_live_check_finds_it_before_the_answer_counts_and_doubts_nobody_before(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    made = plan({"entry-0": "Turning", "verifier": "Telling"}, checks="live", mpc_layers=2, tail=1)
     async with fleet_of(launcher, tmp_path, made) as fleet:
-        outcomes = [await ask(fleet, prompt, max_new_tokens=6) for prompt in PROMPTS]
-        assert [each.failure for each in outcomes] == [None, None]
-        assert notes(*outcomes) == [("check", "verifier")] * 2
-        assert log_of(fleet, "verifier").count("off by") == 2
+        honest = await ask(fleet, PROMPTS[0], max_new_tokens=6)
+        assert honest.failure is None and notes(honest) == [("check", "verifier")]
+        assert log_of(fleet, "verifier").count("off by") == 1
+        assert is_of_the_three(await ask(fleet, PROMPTS[1], max_new_tokens=3))
 
 
 async def test_a_guard_that_falls_in_a_decoy_is_nobodys_fault(launcher: LocalLauncher, tmp_path: Path) -> None:
     """It is not known then whether all did what they should; what is asked fails for the same reason."""
     async with fleet_of(launcher, tmp_path, plan(dict.fromkeys(ENTRIES, "Overflowing"))) as fleet:
         for prompt in PROMPTS:
-            outcome = await ask(fleet, prompt, max_new_tokens=3)
+            outcome = await ask(fleet, prompt, max_new_tokens=1)
             assert outcome.failure is not None and "left the range" in outcome.failure.message
             assert not notes(outcome)
             assert await fleet.rested()
