@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from unfed.plugins import Contribution, Model, PartySpec, Phase, UnfedError
+from unfed.plugins import Contribution, Model, PartySpec, Phase, Query, UnfedError
 from unfed.plugins.query import PhaseKind
 
 from .channel import BlockingChannel
@@ -21,6 +21,7 @@ from .wire import Wire, current_query
 
 Emit = Callable[[str, Phase], None]
 Adopt = Callable[[str, str], None]
+Rehearse = Callable[[Query], Awaitable[None]]
 
 
 class PartyContext:
@@ -35,6 +36,7 @@ class PartyContext:
         tape: Tape | None,
         emit: Emit,
         adopt: Adopt,
+        rehearse: Rehearse,
     ) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
@@ -55,6 +57,7 @@ class PartyContext:
         self._tape = tape
         self._emit = emit
         self._adopt = adopt
+        self._rehearse = rehearse
 
     @property
     def model(self) -> Model:
@@ -114,6 +117,11 @@ class PartyContext:
         query = current_query.get()
         self.adopted[query] += self.phases[id].offline()
         self._adopt(query, id)
+
+    async def rehearse(self, query: Query, /) -> None:
+        with self.ahead(query.id):
+            await self._rehearse(query)
+        self.phases.pop(query.id, None)
 
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unfed.plugins import ClientRole, Failure, PartySpec, Phase, Role, UnfedError
+from unfed.plugins import ClientRole, Failure, PartySpec, Phase, Query, Role, UnfedError
 
 from . import asking
 from .connection import Connection
@@ -81,7 +81,9 @@ class Host:
             identity, meter, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
         )
         self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
-        self._ctx = PartyContext(spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt)
+        self._ctx = PartyContext(
+            spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt, self._answer
+        )
         self._explain = partial(explain, spec.name)
         self._spare = SpareTime(link.send, self._explain)
         self._role: Role | None = None
@@ -135,7 +137,7 @@ class Host:
             self._tell_role(order)
         elif isinstance(order, Ask):
             self._spare.over(order.query.id)
-            self._spawn(order.query.id, self._answer(order))
+            self._spawn(order.query.id, self._answer(order.query))
         elif isinstance(order, Cancel):
             for task in list(self._tasks.get(order.query, ())):
                 task.cancel()
@@ -196,8 +198,7 @@ class Host:
         except Exception as error:
             self._link.send(Trouble("", self._explain(error, f"{type(order).__name__.lower()} failed")))
 
-    async def _answer(self, order: Ask) -> None:
-        query = order.query
+    async def _answer(self, query: Query) -> None:
         if not isinstance(self._role, ClientRole):
             failure = Failure(kind="internal", message="only the client answers queries", party=self._spec.name)
             self._link.send(Trouble(query.id, failure))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from unfed.backends.unfed.backend import Unfed
 from unfed.backends.unfed.integrity.proof import decode, encode
 from unfed.console.cli import main
 from unfed.console.fleet.fleet import Fleet
+from unfed.console.fleet.member import Member
 from unfed.console.fleet.process import LocalLauncher
+from unfed.console.fleet.questions import Questions
+from unfed.console.party.control import Happened
 from unfed.console.runner.models import read_card
-from unfed.plugins import Failure, Metric, Note, Plan
+from unfed.plugins import Failure, Metric, Note, Phase, Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -126,6 +130,44 @@ async def test_honest_nodes_are_never_accused(launcher: LocalLauncher, tmp_path:
         else:
             assert not checked
             assert metric(outcomes, "decoys checked") == 5, "one after each, told with the next"
+
+
+async def test_under_queries_at_once_decoys_run_beside_them_and_honest_nodes_are_not_accused(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    async with fleet_of(launcher, tmp_path, plan()) as fleet:
+        outcomes: list[Outcome] = []
+        for _ in range(4):
+            outcomes += await asyncio.gather(*(ask(fleet, PROMPTS[n % 3], max_new_tokens=4) for n in range(4)))
+        assert await fleet.rested()
+        outcomes.append(await asked(fleet, PROMPTS[0]))
+        outcomes.append(await asked(fleet, PROMPTS[0]))
+        assert [each.failure for each in outcomes] == [None] * 18
+        checked = metric(outcomes, "decoys checked")
+        assert 9 <= checked <= 17, "those that are to run beside a query wait for one"
+
+
+async def test_a_decoy_has_the_client_do_what_a_query_does(
+    launcher: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its messages would come earlier than those of a query."""
+    told: dict[str, list[tuple[object, ...]]] = {}
+    happened = Questions.happened
+
+    def hear(self: Questions, member: Member, report: Happened) -> None:
+        event = report.event
+        of = (event.name, event.kind, event.seconds is None) if isinstance(event, Phase) else (type(event).__name__,)
+        if member.spec.name == "client" and of[0] not in ("tokenise", "Metric", "Route"):
+            told.setdefault(report.query, []).append(of)
+        happened(self, member, report)
+
+    monkeypatch.setattr(Questions, "happened", hear)
+    text = tmp_path / "decoys.jsonl"
+    text.write_text(json.dumps({"prompt": PROMPTS[0]}) + "\n")
+    async with fleet_of(launcher, tmp_path, plan(decoys=str(text))) as fleet:
+        assert (await asked(fleet, PROMPTS[0])).failure is None
+        real, decoy = told.values()
+        assert real == decoy and ("Token",) in real and ("decode", "online", True) in real and ("Finished",) in real
 
 
 # -- how often

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import pytest_asyncio
 from real_fleets import ask, running
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -26,7 +28,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
 TEXTS = [json.loads(line)["prompt"] for line in (DEMO / "decoys.jsonl").read_text().splitlines()]
-HALF, TIMES, TOKENS = len(TEXTS) // 2, 60, 3
+HALF, TOKENS = len(TEXTS) // 2, 3
+TIMES = int(os.environ.get("UNFED_DECOY_SESSIONS", "60"))
+"""Real sessions, each with a decoy. More of them, up to half of the texts, see finer differences and take longer."""
 SEEN = ("guard", "entry-0", "layers-0", "layers-1", "verifier")
 
 
@@ -127,30 +131,58 @@ async def test_the_same_test_tells_decoys_that_are_longer(unlike: Run, party: st
     assert differs(*sizes) < 0.01
 
 
-def accuracy(run: Run) -> tuple[float, float]:
-    """Of a classifier of sessions by what the first of the layers has of them, and half of its 99.9% interval."""
-    rows = []
+def accuracy(model: Any, features: list[list[float]]) -> tuple[float, float]:
+    """Of a classifier of sessions, real ones and decoys by turns, and half of its 99.99% interval at chance."""
+    folds = StratifiedKFold(10, shuffle=True, random_state=1)
+    score = float(cross_val_score(model, np.array(features), np.arange(len(features)) % 2, cv=folds).mean())
+    return score, 3.89 * math.sqrt(0.25 / len(features))
+
+
+def contents(run: Run) -> list[list[float]]:
+    """What the first of the layers has of each session: rows of the embedding, how many, and when they came."""
+    found = []
     for entries in at(run, "layers-0"):
-        held = [entry.arrays["rows"].numpy() for entry in entries if entry.name == "rows"]
+        rows = np.concatenate([entry.arrays["rows"].numpy() for entry in entries if entry.name == "rows"])
         times = np.array([entry.at for entry in entries if entry.name == "share"])
         gaps = np.diff(times)
-        rows.append([*np.concatenate(held).mean(0), len(np.concatenate(held)), gaps.mean(), gaps.max(), np.ptp(times)])
-    labels = np.arange(len(rows)) % 2
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
-    folds = StratifiedKFold(10, shuffle=True, random_state=1)
-    score = float(cross_val_score(model, np.array(rows), labels, cv=folds).mean())
-    return score, 3.29 * math.sqrt(0.25 / len(rows))
+        found.append([*rows.mean(0), len(rows), gaps.mean(), gaps.max(), np.ptp(times)])
+    return found
+
+
+def gaps(run: Run, party: str) -> list[list[float]]:
+    """Seconds between what a party had of each session, until it was to state what it did."""
+    wanted = ("open", "cell") if party in ("guard", "entry-0") else ("share", "forward")
+    times = [[entry.at for entry in entries if entry.name in wanted] for entries in at(run, party)]
+    if party in ("guard", "entry-0"):
+        times = [each[:-1] for each in times]  # the last cell has it stated
+    few = min(map(len, times))
+    assert few > TOKENS - 1
+    return [list(np.diff(each[:few])) for each in times]
+
+
+def linear() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
 
 
 async def test_a_classifier_at_the_first_layers_is_no_better_than_chance(alike: Run) -> None:
-    score, half = accuracy(alike)
+    score, half = accuracy(linear(), contents(alike))
     print(f"decoys told from {TIMES} real sessions: {score:.3f}, chance 0.5 ± {half:.3f}")
     assert score < 0.5 + half
 
 
-async def test_the_same_classifier_tells_decoys_that_are_longer(unlike: Run) -> None:
-    score, half = accuracy(unlike)
+@pytest.mark.parametrize("party", SEEN[:4])
+async def test_a_classifier_of_times_is_no_better_than_chance(alike: Run, party: str) -> None:
+    score, half = accuracy(GradientBoostingClassifier(random_state=1), gaps(alike, party))
+    print(f"decoys told from {TIMES} real sessions by times at {party}: {score:.3f}, chance 0.5 ± {half:.3f}")
+    assert score < 0.5 + half
+
+
+async def test_the_same_classifiers_tell_decoys_that_are_longer(unlike: Run) -> None:
+    score, half = accuracy(linear(), contents(unlike))
     print(f"longer decoys told: {score:.3f}")
+    assert score > 0.5 + half
+    score, half = accuracy(GradientBoostingClassifier(random_state=1), gaps(unlike, "entry-0"))
+    print(f"longer decoys told by times: {score:.3f}")
     assert score > 0.5 + half
 
 

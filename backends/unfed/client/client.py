@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from .runs import Runs
 from .texts import Texts, read_texts
 from .verification import Verification
 from .ways import Ways
+
+log = logging.getLogger("unfed.backends.unfed")
 
 
 class Client(ClientRole):
@@ -59,7 +62,7 @@ class Client(ClientRole):
         if verification is not None and self._checks["kind"] == "decoys":
             texts = Texts(self._texts_beside(), self._text.encode)
             end = next(iter(self._generation.ends), 0)
-            self._decoys = Decoys(verification, self._checks["rate"], texts, end, self._decoy)
+            self._decoys = Decoys(verification, self._checks["rate"], texts, end, self.ctx.rehearse)
 
     def _texts_beside(self) -> list[str]:
         if named := self._checks["decoys"]:
@@ -68,6 +71,11 @@ class Client(ClientRole):
         return read_texts(beside) if beside.is_file() else []
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Route | Answer]:
+        if self._decoys is not None and (text := self._decoys.given(query.id)) is not None:
+            async with aclosing(self._pretend(query, text, self._decoys)) as events:
+                async for event in events:
+                    yield event
+            return
         for note in self._caught.news():
             yield note
         self._caught.check(ENTRIES)
@@ -79,15 +87,9 @@ class Client(ClientRole):
             if checked := self._decoys.reported():
                 yield Metric(name="decoys checked", value=checked)
         try:
-            stream = self._text.stream()
-            async with aclosing(self._runs.tokens(prompt, sampler)) as found:
-                async for each in found:
-                    if isinstance(each, Note | Route):
-                        yield each
-                        continue
-                    token, logits = each
-                    text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
-                    yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
+            async with aclosing(self._events(query, sampler, self._runs.tokens(prompt, sampler))) as found:
+                async for answered in found:
+                    yield answered
         except UnfedError:
             for note in self._caught.news():
                 yield note
@@ -95,6 +97,19 @@ class Client(ClientRole):
         finally:
             if self._decoys is not None:
                 self._decoys.answered()
+
+    async def _events(
+        self, query: Query, sampler: Sampler, found: AsyncGenerator[tuple[int, torch.Tensor] | Note | Route]
+    ) -> AsyncGenerator[Token | Note | Route | Answer]:
+        stream = self._text.stream()
+        async with aclosing(found):
+            async for each in found:
+                if isinstance(each, Note | Route):
+                    yield each
+                    continue
+                token, logits = each
+                text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
+                yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
         assert sampler.stopped is not None
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
@@ -103,8 +118,22 @@ class Client(ClientRole):
     async def ahead(self) -> float | None:
         return None if self._decoys is None else await self._decoys.ahead()
 
-    async def _decoy(self, query: Query, prompt: list[int]) -> bool:
-        return await self._runs.decoy(prompt, self._sampler(query, prompt))
+    async def _pretend(
+        self, query: Query, text: list[int], decoys: Decoys
+    ) -> AsyncGenerator[Token | Note | Route | Answer]:
+        """Answer a decoy: what can be seen of it is done as for a real query, and nobody hears of it."""
+        sampler = self._sampler(query, text)
+        try:
+            async with aclosing(self._events(query, sampler, self._runs.decoy(text, sampler))) as events:
+                async for event in events:
+                    yield event
+            decoys.checked()
+        except UnfedError as error:
+            if error.failure.kind == "protocol" and error.failure.party is not None:
+                self._caught.keep(error.failure.party, error)  # whoever asks next is told
+                decoys.checked()
+            level = logging.INFO if error.failure.kind == "party-lost" else logging.WARNING
+            log.log(level, "a decoy was not answered and checked: %s", error)
 
     def _sampler(self, query: Query, prompt: list[int]) -> Sampler:
         return Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)

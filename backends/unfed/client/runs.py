@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -23,8 +22,6 @@ from .layers_session import LayersSession
 from .session import Session
 from .verification import Verification, falls
 from .ways import Way, Ways
-
-log = logging.getLogger("unfed.backends.unfed")
 
 TRIES = 6
 """Losses in a row, without a token between them, after which an answer is given up."""
@@ -66,14 +63,12 @@ class Runs:
             try:
                 async with self._session(way) as session:
                     if sampler.stopped is None:
-                        yield Route(steps=way.steps)
-                        async with aclosing(self._run(session, ids, sampler)) as found:
-                            async for token, logits in found:
-                                ids.append(token)
-                                tries = 0
-                                yield token, logits
-                                if (seconds := session.pace.news(last=sampler.stopped is not None)) is not None:
-                                    yield Route(steps=way.steps, seconds=seconds)
+                        async with aclosing(self._told(session, ids, sampler)) as found:
+                            async for each in found:
+                                if isinstance(each, tuple):
+                                    ids.append(each[0])
+                                    tries = 0
+                                yield each
                         if self._verification is not None:
                             for note in await self._account(session, len(sampler.tokens)):
                                 yield note
@@ -86,6 +81,32 @@ class Runs:
                     yield Note(kind="check", party=party, text="lost before the answer was accounted for")
                     return
                 yield Note(kind="retry", party=party, text=f"lost; asked again from token {len(ids) - len(prompt)} on")
+
+    async def decoy(self, prompt: list[int], sampler: Sampler) -> AsyncGenerator[tuple[int, torch.Tensor] | Route]:
+        """Likewise, of a text that nobody has asked: then it is done again.
+
+        Raises:
+            UnfedError: it could not be, or a party was lost, which breaks it off; or naming who was caught.
+        """
+        async with self._session(await self._ways.way()) as session:
+            async with aclosing(self._told(session, prompt, sampler)) as found:
+                async for each in found:
+                    yield each
+            with self._ctx.phase("statements"):
+                said = await self._said(session)
+            if told := await self._check(session, said):
+                raise UnfedError(f"a decoy could not be checked: {told}", kind="timeout")
+
+    async def _told(
+        self, session: Session, ids: Sequence[int], sampler: Sampler
+    ) -> AsyncGenerator[tuple[int, torch.Tensor] | Route]:
+        """What comes of a session, with the way that it takes and its pace."""
+        yield Route(steps=session.way.steps)
+        async with aclosing(self._run(session, list(ids), sampler)) as found:
+            async for each in found:
+                yield each
+                if (seconds := session.pace.news(last=sampler.stopped is not None)) is not None:
+                    yield Route(steps=session.way.steps, seconds=seconds)
 
     async def _run(
         self, session: Session, ids: list[int], sampler: Sampler
@@ -156,25 +177,6 @@ class Runs:
         if verdict.party:
             raise self._caught.add(verdict)
         return verdict.what
-
-    async def decoy(self, prompt: list[int], sampler: Sampler) -> bool:
-        """A session like any other, of a text that nobody has asked; then it is done again. Whether that could be."""
-        try:
-            async with self._session(await self._ways.way()) as session:
-                async for _ in self._run(session, prompt, sampler):
-                    pass
-                if told := await self._check(session, await self._said(session)):
-                    log.warning("a decoy could not be checked: %s", told)
-                    return False
-        except UnfedError as error:
-            if error.failure.kind == "party-lost":
-                log.info("a decoy was broken off: %s", error)
-                return False
-            if error.failure.kind != "protocol" or error.failure.party is None:
-                raise
-            self._caught.keep(error.failure.party, error)  # whoever asks next is told
-            log.warning("a decoy was not answered as it should be: %s", error)
-        return True
 
     # -- sessions
 
