@@ -242,6 +242,27 @@ async def test_one_who_countersigns_regardless_does_not_hide_who_lies(launcher: 
         assert failure.kind == "protocol" and failure.party in ("layers-0", "layers-1")
 
 
+async def test_a_guard_that_closes_circuits_has_nobody_accused(launcher: LocalLauncher, tmp_path: Path) -> None:
+    async with fleet_of(launcher, tmp_path, plan({"guard": "unfed_rogues:Closing"})) as fleet:
+        outcomes = [await asked(fleet, prompt) for prompt in PROMPTS]
+        assert [each.failure for each in outcomes] == [None] * 3 and metric(outcomes, "decoys checked") == 2
+
+
+@pytest.mark.parametrize("kind", ["decoys", "live"])
+async def test_where_a_check_is_held_back_nobody_is_accused(launcher: LocalLauncher, tmp_path: Path, kind: str) -> None:
+    rogues = {"guard": "unfed_rogues:Withholding", "client": "unfed_rogues:Hurried"}
+    async with fleet_of(launcher, tmp_path, plan(rogues, checks=kind, cheat="skip")) as fleet:
+        outcomes = [await asked(fleet, prompt) for prompt in PROMPTS[:2]]
+        assert metric(outcomes, "decoys checked") == 0
+        for outcome in outcomes:
+            if kind == "decoys":
+                assert outcome.failure is None
+            else:
+                assert outcome.failure is not None and outcome.failure.party == "client", "which gave up"
+                assert "the verifier has not done it again within 2 s" in outcome.failure.message
+        assert kind == "live" or "a decoy was not answered and checked: the verifier has not" in log_of(fleet, "client")
+
+
 async def test_a_verifier_without_leave_is_shown_nothing(launcher: LocalLauncher, tmp_path: Path) -> None:
     async with fleet_of(launcher, tmp_path, plan({"verifier": "unfed_rogues:Curious"})) as fleet:
         assert (await asked(fleet, PROMPTS[0])).failure is None

@@ -7,21 +7,19 @@ import math
 import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pytest
 import pytest_asyncio
 from real_fleets import ask, running
 from sklearn.ensemble import GradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
+from unfed.plugins import Metric
 from unfed.plugins.view import Entry
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -29,43 +27,46 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
 TEXTS = [json.loads(line)["prompt"] for line in (DEMO / "decoys.jsonl").read_text().splitlines()]
 HALF, TOKENS = len(TEXTS) // 2, 3
-TIMES = int(os.environ.get("UNFED_DECOY_SESSIONS", "60"))
-"""Real sessions, each with a decoy. More of them, up to half of the texts, see finer differences and take longer."""
+ASKED = int(os.environ.get("UNFED_DECOY_SESSIONS", "120"))
+"""Real sessions, each of which a decoy follows at a half. More, up to half of the texts, see finer differences."""
 SEEN = ("guard", "entry-0", "layers-0", "layers-1", "verifier")
 
 
 class Run(NamedTuple):
-    """What each party saw of all sessions: real ones and decoys by turns."""
+    """What each party saw of all sessions, and which of these were decoys."""
 
     seen: dict[str, list[Entry]]
-    times: int
+    decoys: list[bool]
 
 
-async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], times: int) -> Run:
-    """Real prompts from the second half of the texts, each followed by a decoy of `decoys`."""
+async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], asked: int) -> Run:
+    """Real prompts from the second half of the texts, and decoys of `decoys`."""
     texts = folder / "decoys.jsonl"
     texts.write_text("".join(json.dumps({"prompt": text}) + "\n" for text in decoys))
-    options = Unfed.Options(relays=0, shards=2, check_rate=1, decoys=str(texts))
+    options = Unfed.Options(relays=0, shards=2, check_rate=0.5, decoys=str(texts))
     card = read_card(DEMO)
     made = Unfed().plan({"model": card}, options)
+    kinds: list[bool] = []
     async with running(launcher, made, folder, models={"model": card}, views=folder / "views") as fleet:
-        for prompt in TEXTS[HALF : HALF + times]:
+        for prompt in [*TEXTS[HALF : HALF + asked], TEXTS[-1]]:
             outcome = await ask(fleet, prompt, max_new_tokens=TOKENS)
             assert outcome.failure is None
+            told = [e.value for e in outcome.events if isinstance(e, Metric) and e.name == "decoys checked"]
+            kinds += [*[True] * int(sum(told)), False]
             assert await fleet.rested()
         views = {view.party: view for view, _, _ in (await ask(fleet, TEXTS[-1], max_new_tokens=1)).settlement.views}
-        return Run({name: list(views[name]) for name in SEEN}, times)
+        return Run({name: list(views[name]) for name in SEEN}, kinds[:-1])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def alike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
-    yield await run_of(launcher, tmp_path_factory.mktemp("alike"), TEXTS[:HALF], TIMES)
+    yield await run_of(launcher, tmp_path_factory.mktemp("alike"), TEXTS[:HALF], ASKED)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def unlike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
     long = [f"{one} {other} {third}" for one, other, third in zip(TEXTS[:40], TEXTS[40:80], TEXTS[80:120], strict=True)]
-    yield await run_of(launcher, tmp_path_factory.mktemp("unlike"), long, 30)
+    yield await run_of(launcher, tmp_path_factory.mktemp("unlike"), long, 50)
 
 
 def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
@@ -79,7 +80,7 @@ def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
             latest.append(entry)
         elif entry.kind == "held":
             latest.append(entry)
-    return list(found.values())[: 2 * run.times]
+    return list(found.values())[: len(run.decoys)]
 
 
 def at_guard(run: Run) -> list[list[Entry]]:
@@ -91,7 +92,7 @@ def at_guard(run: Run) -> list[list[Entry]]:
         if three:
             first.append(entries[number].fields["circuit"])
         number += 3 if three else 1
-    return [[e for e in run.seen["guard"] if e.fields.get("circuit") == name] for name in first][: 2 * run.times]
+    return [[e for e in run.seen["guard"] if e.fields.get("circuit") == name] for name in first][: len(run.decoys)]
 
 
 def size(entry: Entry) -> int:
@@ -108,34 +109,45 @@ def differs(one: np.ndarray, other: np.ndarray) -> float:
     return float((1 + sum(each >= wanted - 1e-9 for each in off)) / 4001)
 
 
-def by_turns(found: list[list[Entry]], run: Run) -> tuple[list[list[Entry]], list[list[Entry]]]:
-    assert len(found) == 2 * run.times
-    return found[::2], found[1::2]
-
-
 def at(run: Run, party: str) -> list[list[Entry]]:
     return at_guard(run) if party == "guard" else sessions(run, party, "circuit" if party == "entry-0" else "session")
 
 
+T = TypeVar("T")
+
+
+def apart(found: list[T], run: Run) -> tuple[list[T], list[T]]:
+    """Of sessions that came after a real one: as many real ones as decoys."""
+    assert len(found) == len(run.decoys)
+    after = [
+        (each, decoy) for each, decoy, before in zip(found[1:], run.decoys[1:], run.decoys, strict=False) if not before
+    ]
+    real, decoys = ([each for each, decoy in after if decoy == kind] for kind in (False, True))
+    few = min(len(real), len(decoys))
+    assert few > len(found) // 5
+    return real[:few], decoys[:few]
+
+
 @pytest.mark.parametrize("party", SEEN[:4])
 async def test_messages_of_decoys_are_as_many_and_as_large(alike: Run, party: str) -> None:
-    real, decoys = by_turns(at(alike, party), alike)
+    real, decoys = apart(at(alike, party), alike)
     for measure in (len, lambda entries: sum(map(size, entries))):
         assert differs(*(np.array([measure(each) for each in kind], float) for kind in (real, decoys))) > 0.001
 
 
 @pytest.mark.parametrize("party", SEEN[:4])
 async def test_the_same_test_tells_decoys_that_are_longer(unlike: Run, party: str) -> None:
-    real, decoys = by_turns(at(unlike, party), unlike)
+    real, decoys = apart(at(unlike, party), unlike)
     sizes = [np.array([sum(map(size, each)) for each in kind], float) for kind in (real, decoys)]
     assert differs(*sizes) < 0.01
 
 
-def accuracy(model: Any, features: list[list[float]]) -> tuple[float, float]:
-    """Of a classifier of sessions, real ones and decoys by turns, and half of its 99.99% interval at chance."""
-    folds = StratifiedKFold(10, shuffle=True, random_state=1)
-    score = float(cross_val_score(model, np.array(features), np.arange(len(features)) % 2, cv=folds).mean())
-    return score, 3.89 * math.sqrt(0.25 / len(features))
+def accuracy(real: list[list[float]], decoys: list[list[float]]) -> tuple[float, float]:
+    """Of a classifier of sessions, and half of its 99.99% interval at chance."""
+    labels = np.repeat([0, 1], [len(real), len(decoys)])
+    folds, model = StratifiedKFold(10, shuffle=True, random_state=1), GradientBoostingClassifier(random_state=1)
+    score = float(cross_val_score(model, np.array([*real, *decoys]), labels, cv=folds).mean())
+    return score, 3.89 * math.sqrt(0.25 / len(labels))
 
 
 def contents(run: Run) -> list[list[float]]:
@@ -151,38 +163,38 @@ def contents(run: Run) -> list[list[float]]:
 
 def gaps(run: Run, party: str) -> list[list[float]]:
     """Seconds between what a party had of each session, until it was to state what it did."""
-    wanted = ("open", "cell") if party in ("guard", "entry-0") else ("share", "forward")
+    wanted = ("open", "cell") if party in ("guard", "entry-0") else ("share", "forward", "over")
     times = [[entry.at for entry in entries if entry.name in wanted] for entries in at(run, party)]
-    if party in ("guard", "entry-0"):
-        times = [each[:-1] for each in times]  # the last cell has it stated
     few = min(map(len, times))
     assert few > TOKENS - 1
     return [list(np.diff(each[:few])) for each in times]
 
 
-def linear() -> Any:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=1000))
-
-
 async def test_a_classifier_at_the_first_layers_is_no_better_than_chance(alike: Run) -> None:
-    score, half = accuracy(linear(), contents(alike))
-    print(f"decoys told from {TIMES} real sessions: {score:.3f}, chance 0.5 ± {half:.3f}")
+    real, decoys = apart(contents(alike), alike)
+    score, half = accuracy(real, decoys)
+    print(f"decoys told from {len(real)} real sessions: {score:.3f}, chance 0.5 ± {half:.3f}")
     assert score < 0.5 + half
 
 
 @pytest.mark.parametrize("party", SEEN[:4])
 async def test_a_classifier_of_times_is_no_better_than_chance(alike: Run, party: str) -> None:
-    score, half = accuracy(GradientBoostingClassifier(random_state=1), gaps(alike, party))
-    print(f"decoys told from {TIMES} real sessions by times at {party}: {score:.3f}, chance 0.5 ± {half:.3f}")
+    real, decoys = apart(gaps(alike, party), alike)
+    score, half = accuracy(real, decoys)
+    print(f"decoys told from {len(real)} real sessions by times at {party}: {score:.3f}, chance 0.5 ± {half:.3f}")
     assert score < 0.5 + half
 
 
-async def test_the_same_classifiers_tell_decoys_that_are_longer(unlike: Run) -> None:
-    score, half = accuracy(linear(), contents(unlike))
+async def test_the_same_classifier_tells_decoys_that_are_longer(unlike: Run) -> None:
+    score, half = accuracy(*apart(contents(unlike), unlike))
     print(f"longer decoys told: {score:.3f}")
     assert score > 0.5 + half
-    score, half = accuracy(GradientBoostingClassifier(random_state=1), gaps(unlike, "entry-0"))
-    print(f"longer decoys told by times: {score:.3f}")
+
+
+async def test_the_same_classifier_tells_decoys_whose_second_message_comes_two_milliseconds_later(alike: Run) -> None:
+    real, decoys = apart(gaps(alike, "guard"), alike)
+    score, half = accuracy(real, [[each[0] + 0.002, *each[1:]] for each in decoys])
+    print(f"later decoys told: {score:.3f}")
     assert score > 0.5 + half
 
 
@@ -191,17 +203,19 @@ async def test_the_verifier_sees_decoys_alone(alike: Run) -> None:
     haystack = b"".join(array.data for entry in alike.seen["verifier"] for array in entry.arrays.values())
     fields = b"".join(entry.frame for entry in alike.seen["verifier"])
     assert haystack
-    for number, entries in enumerate(at(alike, "layers-1")):
+    assert any(alike.decoys) and not all(alike.decoys)
+    for entries, decoy in zip(at(alike, "layers-1"), alike.decoys, strict=True):
         messages = [entry for entry in entries if entry.name == "forward"]
         assert len(messages) >= TOKENS - 1
         for entry in messages:
             row = entry.arrays["hidden"].data[-4 * 128 :]
-            assert (row in haystack) == (number % 2 == 1)
+            assert (row in haystack) == decoy
             assert entry.fields["session"] not in fields
 
 
 async def test_what_the_verifier_sees_does_not_depend_on_the_prompt(alike: Run) -> None:
-    """After each session, whatever was asked, a circuit with one question, and what each node opens."""
+    """After each decoy, whatever was asked, a circuit with one question, and what each node opens."""
     names = [entry.name for entry in alike.seen["verifier"] if entry.kind == "message"]
     once = ["open", "cell", "reveal", "reveal", "close"]
-    assert names[: 1 + 5 * alike.times] == ["directory", *once * alike.times]
+    times = sum(alike.decoys)
+    assert names[: 1 + 5 * times] == ["directory", *once * times]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -25,6 +26,9 @@ from .ways import Way, Ways
 
 TRIES = 6
 """Losses in a row, without a token between them, after which an answer is given up."""
+CHECKED_WITHIN = 120.0
+"""Seconds from the end of a session until the verifier has to have done it again: as long as honest nodes can surely
+open what they sent (see `ledger.KEPT`). After that nobody can be held to it."""
 
 
 class Runs:
@@ -162,16 +166,25 @@ class Runs:
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> str:
-        """Have the verifier do it again.
+        """Have the verifier do it again, with the session's circuits closed, as after any other.
 
         Returns:
             Why that could not be, if so.
 
         Raises:
-            UnfedError: naming whoever did something else than it should, or is lost.
+            UnfedError: naming whoever did something else than it should, or is lost; or (`timeout`) it was held back.
         """
         assert self._verification is not None
-        verdict = await self._verification.check(session, said)
+        await session.close()
+        try:
+            async with asyncio.timeout_at(session.over_since + CHECKED_WITHIN):
+                verdict = await self._verification.check(session, said)
+        except TimeoutError:
+            raise UnfedError(
+                f"the verifier has not done it again within {CHECKED_WITHIN:g} s",
+                kind="timeout",
+                hint="it, or a relay on the way to it, keeps that back or is slow",
+            ) from None
         if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
             raise session.lost
         if verdict.party:
