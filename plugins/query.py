@@ -83,7 +83,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
     """The way that the query takes through the fleet, from now on.
 
     Attributes:
-        steps: in the order of the way, the processes of each step; those of one step work side by side. None is empty.
+        steps: in the order of the way, from the client and back to it, which is not named, the processes of each step;
+            those of one step work side by side. None is empty.
         seconds: what a token takes over the whole way, as measured so far; None where nothing was measured yet.
     """
 

@@ -40,6 +40,7 @@ from .control import (
     Trouble,
 )
 from .door import Door
+from .echoes import Echoes
 from .emulation import SlowLinks
 from .ended import Ended
 from .failures import explain
@@ -67,7 +68,15 @@ class Host:
         UnfedError: its view cannot be written.
     """
 
-    def __init__(self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended, stopped: asyncio.Event) -> None:
+    def __init__(
+        self,
+        spec: PartySpec,
+        link: ControlLink,
+        meter: Meter,
+        echoes: Echoes,
+        ended: Ended,
+        stopped: asyncio.Event,
+    ) -> None:
         self._spec = spec
         self._link = link
         self._meter = meter
@@ -78,7 +87,7 @@ class Host:
         slow = SlowLinks(spec.link)
         self._certificate = identity.certificate
         self._wire = Wire(
-            identity, meter, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
+            identity, meter, echoes, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
         )
         self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
         self._ctx = PartyContext(

@@ -16,8 +16,9 @@ from unfed.console.app.figures import answer, facts, numbers, phases, promises
 from unfed.console.app.figures.badges import badge
 from unfed.console.app.figures.cards import of_backend
 from unfed.console.app.figures.grid import grid, table
+from unfed.console.app.figures.latency import links
 from unfed.console.app.figures.layout import layout
-from unfed.console.app.figures.parties import ordered, row, summary
+from unfed.console.app.figures.parties import about, ordered, row, summary
 from unfed.console.app.figures.routes import routes
 from unfed.console.app.figures.text import clean, clean_line, length, names
 from unfed.console.app.history import History
@@ -251,17 +252,47 @@ def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
     board.parties["split", "relay-1"].health = "restarting"
     lines = routes(board, 40, 3)
     assert ["".join(text for text, _ in line) for line in lines] == [
-        "split  guard → relay-0 | ◌ relay-1",
-        "  → layers␛-0 → guard   9.30 ms a token",
+        "split  client → guard",
+        "  → relay-0 | ◌ relay-1 → layers␛-0",
+        "  → guard → client   9.30 ms a token",
         "3.00 s  retry  lost 2",
         "4.00 s  retry  lost 3",
         "5.00 s  retry  lost 4",
     ]
-    assert ("◌ relay-1", "accent") in lines[0] and ("relay-0", "plain") in lines[0]
+    assert ("◌ relay-1", "accent") in lines[1] and ("relay-0", "plain") in lines[1]
     board.end()
-    assert ("relay-0", "dim") in routes(board, 40, 3)[0], "nothing goes this way any more"
+    assert ("relay-0", "dim") in routes(board, 40, 3)[1], "nothing goes this way any more"
     board.hear(FleetStarting("split"), 3.0)
     assert routes(board, 40, 3) == [], "a fresh fleet has told none"
+
+
+def test_arrows_bear_what_links_take_one_way():
+    """Half of a round trip, whichever end has measured it; the slowest where links are side by side."""
+    board = Board()
+    board.show([_column("split")])
+    board.hear(Answering("split", "p1", Route(steps=(("guard",), ("relay-0", "relay-1"), ("layers-0",)))), 1.0)
+    board.parties = {("split", name): _state("split", name) for name in ("client", "guard", "relay-0", "relay-1")}
+    board.parties["split", "layers-0"] = _state("split", "layers-0")
+    board.parties["other", "guard"] = _state("other", "guard")
+    board.parties["other", "guard"].round_trips = {"layers-0": 9.0}
+    assert _told(routes(board, 80, 3)) == "split  client → guard → relay-0 | relay-1 → layers-0 → client", (
+        "none is known"
+    )
+    board.parties["split", "client"].round_trips = {"guard": 0.0003, "layers-0": 0.04}
+    board.parties["split", "guard"].round_trips = {"relay-0": 0.005, "relay-1": 0.0044}
+    board.parties["split", "relay-1"].round_trips = {"layers-0": 1e-6}
+    (line,) = routes(board, 120, 3)
+    assert _told([line]) == (
+        "split  client ─0.15→ guard ─2.5→ relay-0 | relay-1 ─0.00→ layers-0 ─20→ client"
+        "   arrows: ms one way, half a round trip"
+    )
+    guard = board.parties["split", "guard"]
+    assert _told([about(guard, links(board.parties, guard))]).endswith("R  ms to client 0.15, relay-0 2.5, relay-1 2.2")
+    board.parties["split", "relay-0"].health = "hung"
+    assert "guard ─2.2→ ◐ relay-0 | relay-1" in _told(routes(board, 120, 3)), "the other one is still there"
+    board.parties["split", "guard"].health = "lost"
+    assert "client → ✗ guard → ◐ relay-0 | relay-1 ─0.00→" in _told(routes(board, 120, 3))
+    assert links(board.parties, guard) == {}
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():

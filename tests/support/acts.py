@@ -238,6 +238,16 @@ async def say(role: Any, peer: str, header: list[Any], fields: dict[str, Any], w
         await asyncio.sleep(60)
 
 
+async def echoes(role: Any, peer: str, kind: int, count: int) -> None:
+    """Send echoes, or answers to some, that are well made and should not come; and take what comes of them."""
+    await role.ctx.call(peer, "echo", value=1)
+    connection = _connection(role, peer)
+    connection.echo.take = lambda frame, sent: None
+    for number in range(count):
+        connection._transport.write(b"".join(frames.encode(Header(kind, (1 << 47) + number))))
+    await asyncio.sleep(60)
+
+
 async def say_tensor(role: Any, peer: str, header: list[Any]) -> None:
     import torch
 

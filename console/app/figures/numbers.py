@@ -29,6 +29,12 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def milliseconds(value: float) -> str:
+    """A latency in milliseconds, for places that name the unit once: `0.12`, `2.5`, `20`."""
+    value *= 1e3
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+
+
 def size(count: float | None) -> str:
     """Bytes in decimal units: `840 B`, `12.4 kB`, `1.05 MB`."""
     if count is None:
