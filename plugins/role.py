@@ -150,6 +150,13 @@ class Context(Protocol):
         """
         ...
 
+    def tell(self, note: Note, /) -> None:
+        """At the client, at any time: something happened that is no query's, such as what came of a check between two.
+
+        It is shown at once, and stands in the record of the run that goes on, or of the next one.
+        """
+        ...
+
     def contribute(self, **amounts: float) -> None:
         """Add to what this party did for the current query, for reward schemes (`layer_tokens`, …)."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from unfed.plugins import Contribution, Model, PartySpec, Phase, Query, UnfedError
+from unfed.plugins import Contribution, Model, Note, PartySpec, Phase, Query, UnfedError
 from unfed.plugins.query import PhaseKind
 
 from .channel import BlockingChannel
@@ -22,6 +22,7 @@ from .wire import Wire, current_query
 Emit = Callable[[str, Phase], None]
 Adopt = Callable[[str, str], None]
 Rehearse = Callable[[Query], Awaitable[None]]
+Tell = Callable[[Note], None]
 
 
 class PartyContext:
@@ -37,6 +38,7 @@ class PartyContext:
         emit: Emit,
         adopt: Adopt,
         rehearse: Rehearse,
+        tell: Tell,
     ) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
@@ -58,6 +60,7 @@ class PartyContext:
         self._emit = emit
         self._adopt = adopt
         self._rehearse = rehearse
+        self._tell = tell
 
     @property
     def model(self) -> Model:
@@ -122,6 +125,9 @@ class PartyContext:
         with self.ahead(query.id):
             await self._rehearse(query)
         self.phases.pop(query.id, None)
+
+    def tell(self, note: Note, /) -> None:
+        self._tell(note)
 
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]

@@ -123,7 +123,7 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
 
 
 class Happened(msgspec.Struct, frozen=True, tag="happened"):
-    """An event of a query."""
+    """An event of a query; or a note of the client's that is no query's, whose `query` is empty."""
 
     query: str
     event: Event

@@ -12,7 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unfed.plugins import ClientRole, Failure, PartySpec, Phase, Query, Role, UnfedError
+import msgspec
+
+from unfed.plugins import CLIENT, ClientRole, Failure, Note, PartySpec, Phase, Query, Role, UnfedError
 
 from . import asking
 from .connection import Connection
@@ -91,7 +93,7 @@ class Host:
         )
         self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
         self._ctx = PartyContext(
-            spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt, self._answer
+            spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt, self._answer, self._tell
         )
         self._explain = partial(explain, spec.name)
         self._spare = SpareTime(link.send, self._explain)
@@ -295,6 +297,12 @@ class Host:
 
     def _adopt(self, query: str, id: str) -> None:
         self._link.send(Adopted(query, id))
+
+    def _tell(self, note: Note) -> None:
+        """Something that is no query's. Raises UnfedError where it is no note, or not the client's."""
+        if self._spec.name != CLIENT:
+            raise UnfedError("only the client tells of what is no query's", kind="role", party=self._spec.name)
+        self._link.send(Happened("", asking.checked(msgspec.structs.replace(note, at=0.0), Note)))
 
     def _spawn(self, query: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as a task of `query`, so that it can be cancelled with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
@@ -27,6 +28,7 @@ from unfed.console.results.record import (
     AnswerInfo,
     AuditEntry,
     Fidelity,
+    News,
     Result,
     RewardSplit,
     Seconds,
@@ -35,7 +37,7 @@ from unfed.console.results.record import (
     ViewInfo,
     noted,
 )
-from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
+from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady, Told
 from unfed.plugins import Claim, Failed, Failure, Note, Phase, Route, Started, Token
 
 
@@ -229,13 +231,13 @@ def test_notes_are_shown_while_the_answer_comes_and_with_the_result():
     board.hear(Answering("split", "p1", note), 13.0)
     split = board.columns["split"]
     shown = [[("500 ms  retry", "dim"), ("  ", "plain"), ("layers-1: asked ␛[31manother replica", "plain")]]
-    assert [list(line) for line in facts.notes(split, 60)] == shown
+    assert [list(line) for line in facts.notes(split.notes, 60)] == shown
     assert any("on the way" in text for line in facts.below(split, 60) for text, _ in line)
     result = Result(backend="split", variant="split", prompt_id="p1", notes=[noted(note), noted(note)])
     board.hear(ResultReady(result), 14.0)
-    assert [list(line) for line in facts.notes(split, 60)] == shown * 2
+    assert [list(line) for line in facts.notes(split.notes, 60)] == shown * 2
     board.begin("p2", "a mouse", race=False)
-    assert facts.notes(split, 60) == []
+    assert facts.notes(split.notes, 60) == []
 
 
 def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
@@ -293,6 +295,42 @@ def test_arrows_bear_what_links_take_one_way():
     board.parties["split", "guard"].health = "lost"
     assert "client → ✗ guard → ◐ relay-0 | relay-1 ─0.00→" in _told(routes(board, 120, 3))
     assert links(board.parties, guard) == {}
+
+
+def test_what_is_no_querys_is_shown_with_the_time_of_day():
+    board = Board()
+    board.show([_column("plain"), _column("split")])
+    told = [
+        News(variant=variant, kind="check", text=text, party="verifier", at=_utc(14, 0, at))
+        for at, (variant, text) in enumerate([("split", "a\x1b decoy"), ("split", "another"), ("plain", "nothing")])
+    ]
+    assert board.sync([_state("split", "guard")], told) and not board.sync([_state("split", "guard")], told)
+    assert _told(routes(board, 60, 2)).splitlines() == [
+        "split",
+        "14:00:00  check  verifier: a␛ decoy",
+        "14:00:01  check  verifier: another",
+    ], "of fleets that are there, and no way is known"
+    board.begin("p1", "an elephant", race=False)
+    for each in told:  # at once, where a run goes on
+        board.hear(Told(each), 1.0)
+    assert board.news == told
+    board.news = []
+    board.hear(Told(told[0]), 1.0)
+    board.hear(Told(told[1]), 1.0)
+    board.hear(Answering("split", "p1", Started()), 1.0)
+    board.hear(Answering("split", "p1", Route(steps=(("guard",),))), 1.0)
+    board.hear(Answering("split", "p1", Note(kind="retry", text="lost", at=1.0)), 1.0)
+    assert [line[0][0] for line in routes(board, 60, 2)[1:]] == ["14:00:01  check", "1.00 s  retry"]
+    board.end()
+    assert [line[0][0] for line in routes(board, 60, 2)[1:]] == ["14:00:00  check", "14:00:01  check"]
+    assert board.sync([], []) and routes(board, 60, 2) != [], "the party is shown until its end is told"
+    board.parties.clear()
+    assert routes(board, 60, 2) == []
+
+
+def _utc(*of_day):
+    """A time of day here, as records hold it."""
+    return datetime(2026, 1, 1, *of_day).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():
@@ -396,9 +434,9 @@ def test_stopped_parties_leave_and_lost_ones_stay():
     board = Board()
     for name, health in (("a", "stopped"), ("b", "lost"), ("c", "ready")):
         board.parties[("v", name)] = _state("v", name, health=health)
-    assert board.sync([_state("v", "c")])
+    assert board.sync([_state("v", "c")], [])
     assert set(board.parties) == {("v", "b"), ("v", "c")}
-    assert not board.sync([_state("v", "c")])
+    assert not board.sync([_state("v", "c")], [])
 
 
 def test_a_card_says_what_is_missing_and_how_to_get_it():

@@ -20,6 +20,7 @@ from unfed.console.app.screens.read import Read
 from unfed.console.app.screens.setup import SetupScreen
 from unfed.console.app.screens.trouble import Trouble
 from unfed.console.app.widgets.backend_card import BackendCard
+from unfed.console.results.record import News
 from unfed.console.runner.notices import PartyChanged
 from unfed.plugins import Failure, Note, Route, UnfedError
 
@@ -141,9 +142,11 @@ def test_fleet_with_the_way_of_a_query(picture, size):
         app.desk.scripted.holds = {"split": 2}
         app.desk.scripted.told["split"] = (
             Route(steps=(*steps, ("relay-2",), ("guard",)), seconds=0.0093),
+            Note(kind="check", party="verifier", text="done again, and as stated", at=0.25),
             Note(kind="retry", party="layers-1", text="lost; asked again from token 1 on", at=0.512),
-            Note(kind="check", party="verifier", text="done again, and as stated", at=1.25),
         )
+        text, at = "a decoy was done again, and all was as stated", "2026-01-01T14:03:22"  # wherever that is
+        app.desk.scripted.between = [News(variant="split", kind="check", party="verifier", text=text, at=at)]
 
     async def act(pilot):
         app = pilot.app

@@ -20,7 +20,7 @@ from unfed.console.party import frames
 from unfed.console.party.control import Happened
 from unfed.console.party.frames import Header
 from unfed.console.party.wire import current_query
-from unfed.plugins import Answer, Failed, Failure, Finished, Token, UnfedError
+from unfed.plugins import Answer, Failed, Failure, Finished, Note, Token, UnfedError
 from unfed.plugins.signatures import is_signed
 
 FDS = Path("/proc/self/fd")
@@ -409,6 +409,19 @@ async def forge(role: Any) -> str:
     link.send(Happened(role.ctx.query, Finished(answer=Answer(text="forged"), total=0, first_token=0, offline=0)))
     link.send(Happened(role.ctx.query, Failed(error=Failure(kind="role", message="forged"))))
     return "the true answer"
+
+
+# -- news
+
+
+async def tell(role: Any, **note: Any) -> None:
+    """At a client: something that is no query's."""
+    role.ctx.tell(Note(**note))
+
+
+async def forge_news(role: Any, **note: Any) -> None:
+    """At a node: the same, past all checks."""
+    role.ctx._emit.__self__._link.send(Happened("", Note(**note)))
 
 
 # -- the model

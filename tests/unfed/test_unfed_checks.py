@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 DEMO = Path(__file__).parents[2] / "profiles" / "demo" / "model"
 PROMPTS = ("a large body of salt water =>", "someone who studies the stars =>", "the act of moving a heavy thing =>")
 CHEATS = ("perturb", "skip", "stale", "smaller")
+STATED = Note(kind="check", party="verifier", text="a decoy was done again, and all was as stated")
 
 
 def plan(roles: dict[str, str] | None = None, **options: Any) -> Plan:
@@ -68,10 +69,16 @@ async def test_a_cheat_is_named_by_a_decoy_and_proven_to_anybody(
     launcher: LocalLauncher, tmp_path: Path, capsys: pytest.CaptureFixture[str], cheat: str
 ) -> None:
     proofs = tmp_path / "proofs"
-    async with fleet_of(launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs))) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs)), told=told.append) as fleet:
         first = await asked(fleet, PROMPTS[0])
         assert first.failure is None, "a decoy follows what is asked"
-        failure = await failing(fleet)
+        (news,) = told
+        assert (news.kind, news.party) == ("caught", "layers-1") and "computed something else" in news.text
+        outcome = await ask(fleet, PROMPTS[1], max_new_tokens=4)
+        failure = outcome.failure
+        assert failure is not None and not told[1:], "at once, and once"
+        assert not any(isinstance(event, Note) for event in outcome.events)
         assert (failure.kind, failure.party) == ("protocol", "layers-1")
         assert failure.message.startswith("it failed a spot check: it computed something else: off by ")
         (path,) = proofs.iterdir()
@@ -119,23 +126,25 @@ async def test_a_proof_that_was_altered_proves_nothing(launcher: LocalLauncher, 
     ],
 )
 async def test_honest_nodes_are_never_accused(launcher: LocalLauncher, tmp_path: Path, options: dict[str, Any]) -> None:
-    async with fleet_of(launcher, tmp_path, plan(**options)) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(**options), told=told.append) as fleet:
         outcomes = [await asked(fleet, PROMPTS[n % 3], max_new_tokens=8, temperature=n % 2) for n in range(6)]
         assert [each.failure for each in outcomes] == [None] * 6
         checked = [event for each in outcomes for event in each.events if isinstance(event, Note)]
         if options.get("checks") == "live":
             assert [(note.kind, note.party, note.text) for note in checked] == [
                 ("check", "verifier", "done again, and as stated")
-            ] * 6
+            ] * 6 and not told
         else:
             assert not checked
-            assert metric(outcomes, "decoys checked") == 5, "one after each, told with the next"
+            assert told == [STATED] * 6, "of the one after each, before the next is asked"
 
 
 async def test_under_queries_at_once_decoys_run_beside_them_and_honest_nodes_are_not_accused(
     launcher: LocalLauncher, tmp_path: Path
 ) -> None:
-    async with fleet_of(launcher, tmp_path, plan()) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(), told=told.append) as fleet:
         outcomes: list[Outcome] = []
         for _ in range(4):
             outcomes += await asyncio.gather(*(ask(fleet, PROMPTS[n % 3], max_new_tokens=4) for n in range(4)))
@@ -143,8 +152,8 @@ async def test_under_queries_at_once_decoys_run_beside_them_and_honest_nodes_are
         outcomes.append(await asked(fleet, PROMPTS[0]))
         outcomes.append(await asked(fleet, PROMPTS[0]))
         assert [each.failure for each in outcomes] == [None] * 18
-        checked = metric(outcomes, "decoys checked")
-        assert 9 <= checked <= 17, "those that are to run beside a query wait for one"
+        assert told == [STATED] * len(told)
+        assert 9 <= len(told) <= 18, "those that are to run beside a query wait for one"
 
 
 async def test_a_decoy_has_the_client_do_what_a_query_does(

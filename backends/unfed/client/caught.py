@@ -26,7 +26,7 @@ class Caught:
         self._news: list[Note] = []
 
     def add(self, verdict: Verdict) -> UnfedError:
-        """Keep the proof, and what is to be said to whoever asks next."""
+        """Keep the proof, and what is to be said of it."""
         party, hint = verdict.party, "replace it"
         if verdict.proof and self._live:
             hint = "no proof is kept, for it would hold what was asked; replace it"

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from unfed.plugins import Query, UnfedError
+from unfed.plugins import Note, Query, UnfedError
 
+from ..names import VERIFIER
 from .habits import Habits, Moment
 from .texts import Texts
 from .verification import Verification, falls
@@ -24,7 +25,7 @@ _SHORT = 0.25
 """Seconds that runs are kept waiting for the pause before a decoy; in a longer one, whoever asks comes first."""
 
 _WITHIN = 120.0
-"""Seconds that a decoy may take: where a node breaks off there is no query that fails of it, and nobody is told."""
+"""Seconds that a decoy may take: where a node breaks off there is no query that fails of it, and nobody is accused."""
 
 
 class Decoys:
@@ -36,6 +37,7 @@ class Decoys:
         rate: how likely one is to follow a session.
         end: the token that texts begin after, and that none holds.
         rehearse: has a query answered as if it had been asked.
+        tell: takes what came of one.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Decoys:
         texts: Texts,
         end: int,
         rehearse: Callable[[Query], Awaitable[None]],
+        tell: Callable[[Note], None],
     ) -> None:
         self._verification, self._rate, self._texts, self._end = verification, rate, texts, end
-        self._rehearse = rehearse
+        self._rehearse, self._tell = rehearse, tell
         self._habits = Habits()
         self._query = Query(id="")
         self._began = self._over = 0.0
@@ -57,7 +60,6 @@ class Decoys:
         self._at: float | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._given: dict[str, list[int]] = {}
-        self._checked = 0
 
     def asked(self, query: Query, tokens: int) -> None:
         """A real query comes."""
@@ -83,14 +85,9 @@ class Decoys:
         """The text of a decoy; None for what somebody asked."""
         return self._given.get(id)
 
-    def checked(self) -> None:
-        """All that was done in a decoy was done again."""
-        self._checked += 1
-
-    def reported(self) -> int:
-        """How many were checked since this was last asked."""
-        checked, self._checked = self._checked, 0
-        return checked
+    def told(self, what: str, party: str = VERIFIER) -> None:
+        """What came of one, for the console of whoever asks; no node hears of it."""
+        self._tell(Note(kind="check", party=party, text=f"a decoy {what}"))
 
     async def ahead(self) -> float | None:
         """See `ClientRole.ahead`. A decoy that has begun is brought to its end, whoever asks meanwhile."""
@@ -133,8 +130,10 @@ class Decoys:
                 del self._given[query.id]
             if limit.expired():
                 log.warning("a decoy was not answered and checked within %g s", _WITHIN)
+                self.told(f"was not answered and checked within {_WITHIN:g} s")
         except UnfedError as error:
             log.warning("there is no text for a decoy: %s", error)
+            self.told(f"was left out, for there is no text: {error.failure.message}", error.failure.party or VERIFIER)
         finally:
             self._over, self._own = time.monotonic(), False
 

@@ -99,7 +99,7 @@ class Runs:
             with self._ctx.phase("statements"):
                 said = await self._said(session)
             if told := await self._check(session, said):
-                raise UnfedError(f"a decoy could not be checked: {told}", kind="timeout")
+                raise UnfedError(told, kind="timeout", party=VERIFIER)
 
     async def _told(
         self, session: Session, ids: Sequence[int], sampler: Sampler

@@ -8,6 +8,7 @@ from itertools import pairwise
 from unfed.plugins import CLIENT, Route
 
 from ...fleet.state import PartyState
+from ...results.record import News, NoteInfo
 from ..board import Board
 from ..columns import Column
 from . import facts, latency, numbers
@@ -18,13 +19,20 @@ ARROWS = "  arrows: ms one way, half a round trip"
 
 
 def routes(board: Board, width: int, notes: int) -> list[Line]:
-    """Of each fleet that is there and whose client has told its way: that way, and so many of the last notes on it."""
+    """Of each fleet that is there and whose client has told something: the way, and so many notes, the last ones."""
     lines: list[Line] = []
     there = {variant for variant, _ in board.parties}
     for column in board.columns.values():
-        if column.route is not None and column.variant in there:
+        if column.variant not in there:
+            continue
+        news = [each for each in board.news if each.variant == column.variant]
+        if column.route is not None:
             lines += way(column, column.route, board.parties, width)
-            lines += facts.notes(column, width, notes)
+            # What is told of the query in flight is the latest, and while none is, what is told of none.
+            told: list[NoteInfo | News] = [*news, *column.notes] if column.live else [*column.notes, *news]
+            lines += facts.notes(told[-notes:], width)
+        elif news:
+            lines += [((clean_line(column.variant), "strong"),), *facts.notes(news[-notes:], width)]
     return lines
 
 
