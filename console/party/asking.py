@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,14 +27,9 @@ from unfed.plugins import (
 )
 
 from .context import PartyContext
+from .telling import checked
 
 Explain = Callable[[BaseException, str], Failure]
-Yielded = TypeVar("Yielded", Token, Metric, Note, Route, Answer)
-
-_encode = msgspec.msgpack.Encoder().encode
-_DECODERS: dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Note, Route, Answer)
-}
 
 
 async def answer(
@@ -94,16 +88,3 @@ async def answer(
     if close is not None:
         with contextlib.suppress(Exception):
             await close()
-
-
-def checked(event: Yielded, kind: type[Yielded]) -> Yielded:
-    """The event with fields of the types that it declares, as a role's numpy or torch scalars are not.
-
-    Raises:
-        UnfedError: they are not; the value is not repeated.
-    """
-    try:
-        found: Yielded = _DECODERS[kind](_encode(event))
-        return found
-    except (TypeError, OverflowError, msgspec.ValidationError) as error:
-        raise UnfedError(f"the role yielded a {kind.__name__} that is none: {error}", kind="role") from None

@@ -17,12 +17,10 @@ from .identity import Identity
 from .model import OpenModel
 from .phases import Phases
 from .tape import Tape
+from .telling import Telling
 from .wire import Wire, current_query
 
-Emit = Callable[[str, Phase], None]
-Adopt = Callable[[str, str], None]
 Rehearse = Callable[[Query], Awaitable[None]]
-Tell = Callable[[Note], None]
 
 
 class PartyContext:
@@ -35,10 +33,8 @@ class PartyContext:
         wire: Wire,
         door: Door,
         tape: Tape | None,
-        emit: Emit,
-        adopt: Adopt,
+        telling: Telling,
         rehearse: Rehearse,
-        tell: Tell,
     ) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
@@ -57,10 +53,8 @@ class PartyContext:
         self._wire = wire
         self._door = door
         self._tape = tape
-        self._emit = emit
-        self._adopt = adopt
+        self._telling = telling
         self._rehearse = rehearse
-        self._tell = tell
 
     @property
     def model(self) -> Model:
@@ -100,13 +94,14 @@ class PartyContext:
     @contextmanager
     def phase(self, name: str, kind: PhaseKind = "online", /) -> Iterator[None]:
         query = current_query.get()
-        self._emit(query, Phase(name=name, kind=kind, party=self.name))
+        self._telling.phase(query, Phase(name=name, kind=kind, party=self.name))
         began = time.perf_counter()
         try:
             with self.phases[query].time(name, kind):
                 yield
         finally:
-            self._emit(query, Phase(name=name, kind=kind, seconds=time.perf_counter() - began, party=self.name))
+            seconds = time.perf_counter() - began
+            self._telling.phase(query, Phase(name=name, kind=kind, seconds=seconds, party=self.name))
 
     @contextmanager
     def ahead(self, id: str, /) -> Iterator[None]:
@@ -119,7 +114,7 @@ class PartyContext:
     def adopt(self, id: str, /) -> None:
         query = current_query.get()
         self.adopted[query] += self.phases[id].offline()
-        self._adopt(query, id)
+        self._telling.adopt(query, id)
 
     async def rehearse(self, query: Query, /) -> None:
         with self.ahead(query.id):
@@ -127,7 +122,7 @@ class PartyContext:
         self.phases.pop(query.id, None)
 
     def tell(self, note: Note, /) -> None:
-        self._tell(note)
+        self._telling.news(note)
 
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]

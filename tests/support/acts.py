@@ -398,13 +398,13 @@ async def hog(role: Any, seconds: float) -> None:
 
 async def misreport(role: Any, data: str) -> None:
     """Write these bytes (hex) to the launcher as they are."""
-    role.ctx._emit.__self__._link._reports.put(bytes.fromhex(data))
+    role.ctx._telling._link._reports.put(bytes.fromhex(data))
     await asyncio.sleep(60)
 
 
 async def forge(role: Any) -> str:
     """Give an answer of one's own, as if one were the client."""
-    link = role.ctx._emit.__self__._link
+    link = role.ctx._telling._link
     link.send(Happened(role.ctx.query, Token(id=1, text="forged")))
     link.send(Happened(role.ctx.query, Finished(answer=Answer(text="forged"), total=0, first_token=0, offline=0)))
     link.send(Happened(role.ctx.query, Failed(error=Failure(kind="role", message="forged"))))
@@ -421,7 +421,7 @@ async def tell(role: Any, **note: Any) -> None:
 
 async def forge_news(role: Any, **note: Any) -> None:
     """At a node: the same, past all checks."""
-    role.ctx._emit.__self__._link.send(Happened("", Note(**note)))
+    role.ctx._telling._link.send(Happened("", Note(**note)))
 
 
 # -- the model

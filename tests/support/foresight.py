@@ -76,7 +76,7 @@ async def help_out(role: Any) -> str:
 
 async def forge(role: Any) -> str:
     """At a node: say what only the client may."""
-    link = role.ctx._emit.__self__._link
+    link = role.ctx._telling._link
     link.send(Ahead(True))
     link.send(Adopted(role.ctx.query, "another's"))
     return "done"
