@@ -252,17 +252,23 @@ async def test_one_who_countersigns_regardless_does_not_hide_who_lies(launcher: 
 
 
 async def test_a_guard_that_closes_circuits_has_nobody_accused(launcher: LocalLauncher, tmp_path: Path) -> None:
-    async with fleet_of(launcher, tmp_path, plan({"guard": "unfed_rogues:Closing"})) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan({"guard": "unfed_rogues:Closing"}), told=told.append) as fleet:
         outcomes = [await asked(fleet, prompt) for prompt in PROMPTS]
-        assert [each.failure for each in outcomes] == [None] * 3 and metric(outcomes, "decoys checked") == 2
+        assert [each.failure for each in outcomes] == [None] * 3 and told == [STATED] * 3
 
 
 @pytest.mark.parametrize("kind", ["decoys", "live"])
 async def test_where_a_check_is_held_back_nobody_is_accused(launcher: LocalLauncher, tmp_path: Path, kind: str) -> None:
     rogues = {"guard": "unfed_rogues:Withholding", "client": "unfed_rogues:Hurried"}
-    async with fleet_of(launcher, tmp_path, plan(rogues, checks=kind, cheat="skip")) as fleet:
+    told: list[Note] = []
+    made = plan(rogues, checks=kind, cheat="skip")
+    async with fleet_of(launcher, tmp_path, made, told=told.append) as fleet:
         outcomes = [await asked(fleet, prompt) for prompt in PROMPTS[:2]]
-        assert metric(outcomes, "decoys checked") == 0
+        why = "a decoy could not be checked: the verifier has not done it again within 2 s"
+        assert [(note.kind, note.party, note.text) for note in told] == [("check", "verifier", why)] * (
+            2 if kind == "decoys" else 0
+        )
         for outcome in outcomes:
             if kind == "decoys":
                 assert outcome.failure is None

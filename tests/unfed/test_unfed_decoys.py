@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Metric
+from unfed.plugins import Note
 from unfed.plugins.view import Entry
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -47,15 +47,18 @@ async def run_of(launcher: LocalLauncher, folder: Path, decoys: Iterable[str], a
     card = read_card(DEMO)
     made = Unfed().plan({"model": card}, options)
     kinds: list[bool] = []
-    async with running(launcher, made, folder, models={"model": card}, views=folder / "views") as fleet:
-        for prompt in [*TEXTS[HALF : HALF + asked], TEXTS[-1]]:
+    told: list[Note] = []
+    more = {"views": folder / "views", "told": told.append}
+    async with running(launcher, made, folder, models={"model": card}, **more) as fleet:
+        for prompt in TEXTS[HALF : HALF + asked]:
             outcome = await ask(fleet, prompt, max_new_tokens=TOKENS)
             assert outcome.failure is None
-            told = [e.value for e in outcome.events if isinstance(e, Metric) and e.name == "decoys checked"]
-            kinds += [*[True] * int(sum(told)), False]
             assert await fleet.rested()
+            assert all("all was as stated" in note.text for note in told)
+            kinds += [False, *[True] * len(told)]
+            told.clear()
         views = {view.party: view for view, _, _ in (await ask(fleet, TEXTS[-1], max_new_tokens=1)).settlement.views}
-        return Run({name: list(views[name]) for name in SEEN}, kinds[:-1])
+        return Run({name: list(views[name]) for name in SEEN}, kinds)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
