@@ -64,13 +64,15 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, tag="metric"):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
-    """Something that happened on the way to the answer and should be known, such as a retry.
+    """Something that happened on the way to the answer and should be known, such as a retry; or between two queries
+    (`ctx.tell`).
 
     Attributes:
-        kind: what it was, in a word: `retry`, `check`.
+        kind: what it was, in a word: `retry`, `check`; `caught` says that `party` did not do its work, which earns it
+            nothing.
         text: one short sentence without secrets: it stands in records and on screens.
         party: whom it is about, if anybody.
-        at: seconds since the query began, offline time taken out; the host fills it in.
+        at: seconds since the query began, offline time taken out; the host fills it in. 0 where it is no query's.
     """
 
     kind: str
@@ -83,7 +85,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, tag="route"):
     """The way that the query takes through the fleet, from now on.
 
     Attributes:
-        steps: in the order of the way, the processes of each step; those of one step work side by side. None is empty.
+        steps: in the order of the way, from the client and back to it, which is not named, the processes of each step;
+            those of one step work side by side. None is empty.
         seconds: what a token takes over the whole way, as measured so far; None where nothing was measured yet.
     """
 

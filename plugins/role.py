@@ -141,6 +141,22 @@ class Context(Protocol):
         """At the client: what was done ahead under `id` counts towards the current query, and is forgotten with it."""
         ...
 
+    async def rehearse(self, query: Query, /) -> None:
+        """At the client: have a query of the role's own making answered as if it had been asked. The same work is done
+        and the same events are sent, which nobody takes up: so its times tell no peer that nobody asked it.
+
+        The query's id must be fresh and random. Whatever the answer raises is known to the role alone, and logged where
+        it is no `UnfedError`.
+        """
+        ...
+
+    def tell(self, note: Note, /) -> None:
+        """At the client, at any time: something happened that is no query's, such as what came of a check between two.
+
+        It is shown at once, and stands in the record of the run that goes on, or of the next one.
+        """
+        ...
+
     def contribute(self, **amounts: float) -> None:
         """Add to what this party did for the current query, for reward schemes (`layer_tokens`, …)."""
         ...

@@ -9,7 +9,7 @@ import msgspec
 from unfed.plugins import Image
 
 from ..fleet.state import PartyState
-from ..results.record import Record
+from ..results.record import News, Record
 from ..runner.notices import (
     Answering,
     FleetFailed,
@@ -19,6 +19,7 @@ from ..runner.notices import (
     PartyChanged,
     ResultReady,
     RunEnded,
+    Told,
 )
 from .columns import Column, first_difference
 
@@ -31,12 +32,14 @@ class Board(msgspec.Struct, kw_only=True):
 
     Attributes:
         race: whether the run in flight (or the last one) started all its variants at once.
+        news: what clients told that is no query's, of the fleets that are up.
         image: what was asked, where it is an image; `classes` are the names of what it may be.
         record: of the last run that ended.
     """
 
     columns: dict[str, Column] = {}
     parties: dict[tuple[str, str], PartyState] = {}
+    news: list[News] = []
     running: bool = False
     race: bool = False
     prompt: str = ""
@@ -74,6 +77,8 @@ class Board(msgspec.Struct, kw_only=True):
         match notice:
             case PartyChanged(party=party):
                 self.parties[(party.variant, party.name)] = party
+            case Told(news=news):
+                self.news = self.news if news in self.news else [*self.news, news]
             case ResultReady(result=result):
                 if (column := self.columns.get(result.variant)) is not None:
                     column.conclude(result)
@@ -111,14 +116,15 @@ class Board(msgspec.Struct, kw_only=True):
             return None
         return first_difference(column.token_ids, reference.token_ids, not (column.live or reference.live))
 
-    def sync(self, states: Iterable[PartyState]) -> bool:
+    def sync(self, states: Iterable[PartyState], news: list[News]) -> bool:
         """Take the session's own word on its parties; those that have stopped and that it no longer has are dropped.
+        Likewise on what is no query's.
 
         Answers whether anything is different now.
         """
         known = {(state.variant, state.name): state for state in states}
         kept = {key: party for key, party in self.parties.items() if key in known or party.health != "stopped"}
         fresh = {**kept, **known}
-        different = fresh != self.parties
-        self.parties = fresh
+        different = fresh != self.parties or news != self.news
+        self.parties, self.news = fresh, news
         return different

@@ -55,8 +55,9 @@ class Choosing(App[int], inherit_bindings=False):
         self.changed()
 
     def sync(self) -> bool:
-        """Ask the session for its parties; answers whether something is different."""
-        return self._session is not None and self.board.sync(self._session.parties())
+        """Ask the session for its parties and their news; answers whether something is different."""
+        session = self._session
+        return session is not None and self.board.sync(session.parties(), session.news())
 
     # what can be run, and what is chosen
 

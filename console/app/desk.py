@@ -12,7 +12,7 @@ from unfed.plugins import Backend, UnfedError
 from unfed.plugins.host import Unavailable
 
 from ..fleet.state import PartyState
-from ..results.record import Prompt, Record
+from ..results.record import News, Prompt, Record
 from ..runner.notices import Watcher
 from ..runner.request import Request, Sampling
 
@@ -58,6 +58,8 @@ class SessionLike(Protocol):
     async def restart(self, variant: str, party: str) -> None: ...
 
     def parties(self) -> list[PartyState]: ...
+
+    def news(self) -> list[News]: ...
 
     def log_tail(self, variant: str, party: str, lines: int = 200) -> list[str]: ...
 

@@ -11,8 +11,8 @@ from collections.abc import Sized
 from unfed.plugins import Failure, Note, Phase, Token
 
 from ..fleet.state import PartyState
-from ..results.record import Result
-from ..runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, Notice, PartyChanged, ResultReady
+from ..results.record import News, Result
+from ..runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, Notice, PartyChanged, ResultReady, Told
 from ..runner.request import Request
 from .terminal import clean, cut, seconds
 
@@ -66,6 +66,8 @@ class Narrator:
                 self._event(variant, prompt_id, event)
             case ResultReady(result=result):
                 self._result(result)
+            case Told(news=news):
+                self._note(news.variant, "no query", news)
             case _:
                 pass
 
@@ -73,14 +75,17 @@ class Narrator:
         if isinstance(event, Token):
             self._tokens += 1
         elif isinstance(event, Note):
-            whom = f"{event.party}: " if event.party and event.party not in event.text else ""
-            self.say(f"{variant} · {prompt_id} · {event.kind}: {whom}{event.text}")
+            self._note(variant, prompt_id, event)
         elif isinstance(event, Phase):
             self._phase = event.name if event.seconds is None else ""
         else:
             self._tokens, self._phase = 0, ""
         doing = f"{self._phase} · " if self._phase else ""
         self._now(f"[{self._done + 1}/{self._all}] {variant} · {prompt_id} · {doing}{self._tokens} tokens")
+
+    def _note(self, variant: str, of: str, note: Note | News) -> None:
+        whom = f"{note.party}: " if note.party and note.party not in note.text else ""
+        self.say(f"{variant} · {of} · {note.kind}: {whom}{note.text}")
 
     def _result(self, result: Result) -> None:
         self._done += 1

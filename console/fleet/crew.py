@@ -65,7 +65,7 @@ class Crew:
     def set_health(self, member: Member, health: Health, note: str = "") -> None:
         member.state.health, member.state.note = health, note
         if health not in ("starting", "ready"):
-            member.state.cpu_percent = 0.0  # no heartbeat will say so
+            member.state.cpu_percent, member.state.round_trips = 0.0, {}  # no heartbeat will say so
         self._changed(msgspec.structs.replace(member.state))
 
     async def launch(self, name: str) -> None:

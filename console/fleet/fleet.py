@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from unfed.plugins import Emulation, Event, Failure, Launcher, Plan, Query, UnfedError
+from unfed.plugins import Emulation, Event, Failure, Launcher, Note, Plan, Query, UnfedError
 from unfed.plugins.backend import Models
 
 from ..party.control import Adopted, Ahead, Happened, Order, Report, Settled, Trouble
@@ -30,6 +30,7 @@ STILL_WITHIN = 2.0
 """Seconds given to report on a query, and for its last messages to arrive."""
 
 Changed = Callable[[PartyState], None]
+Told = Callable[[Note], None]
 
 
 class Fleet:
@@ -42,6 +43,7 @@ class Fleet:
         link: emulated delay and bandwidth of every link.
         views: folder that tapes go to when the run is audited.
         changed: called with a party's state whenever it changes.
+        told: called with what the client tells that is no query's, until the fleet is stopped.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Fleet:
         link: Emulation | None = None,
         views: Path | None = None,
         changed: Changed | None = None,
+        told: Told | None = None,
     ) -> None:
         self.variant, self.backend, self.plan = variant, backend, plan.check()
         self.setup_seconds = 0.0
         self.setup_phases: dict[str, float] = {}
         self._changed = changed or (lambda state: None)
+        self._told = told
         self._crew = Crew(
             variant,
             backend,
@@ -113,7 +117,7 @@ class Fleet:
 
     async def stop(self) -> None:
         """End every party; returns when no process is left."""
-        self._watch.up = False
+        self._watch.up, self._told = False, None
         if self._watching is not None:
             self._watching.cancel()
         await self._repairs.cancel()
@@ -184,8 +188,11 @@ class Fleet:
         self._members[name].process.kill()
 
     def _heard(self, member: Member, report: Report) -> None:
-        if isinstance(report, Happened):
+        if isinstance(report, Happened) and report.query:
             self._questions.happened(member, report)
+        elif isinstance(report, Happened):
+            if member.state.trusted and isinstance(report.event, Note) and self._told is not None:
+                self._told(report.event)
         elif isinstance(report, Ahead | Adopted):
             if member.state.trusted:
                 self._advance.heard(report)

@@ -16,6 +16,8 @@ class PartyState(msgspec.Struct, kw_only=True):
         role: the last word of the role's reference, such as `Layers`.
         pss_bytes: proportional set size: shared pages count by share; 0 until first measured.
         cpu_percent: of one core, over the last heartbeat.
+        round_trips: by peer that it dialled, seconds of a round trip over the link with it (see `party/echo.py`); the
+            other links are measured from their other end.
         note: why it is hung or lost.
     """
 
@@ -34,6 +36,7 @@ class PartyState(msgspec.Struct, kw_only=True):
     bytes_out: int = 0
     messages_in: int = 0
     messages_out: int = 0
+    round_trips: dict[str, float] = {}
     restarts: int = 0
     note: str = ""
     log: str = ""

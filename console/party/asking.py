@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
 
 import msgspec
 
@@ -28,14 +27,9 @@ from unfed.plugins import (
 )
 
 from .context import PartyContext
+from .telling import checked
 
 Explain = Callable[[BaseException, str], Failure]
-Yielded = TypeVar("Yielded", Token, Metric, Note, Route, Answer)
-
-_encode = msgspec.msgpack.Encoder().encode
-_DECODERS: dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Token, Metric, Note, Route, Answer)
-}
 
 
 async def answer(
@@ -61,15 +55,15 @@ async def answer(
             if isinstance(event, Token):
                 at = online()
                 first = at if first is None else first
-                emit(_checked(msgspec.structs.replace(event, at=at), Token))
+                emit(checked(msgspec.structs.replace(event, at=at), Token))
             elif isinstance(event, Metric):
-                emit(_checked(msgspec.structs.replace(event, party=event.party or ctx.name), Metric))
+                emit(checked(msgspec.structs.replace(event, party=event.party or ctx.name), Metric))
             elif isinstance(event, Note):
-                emit(_checked(msgspec.structs.replace(event, at=online()), Note))
+                emit(checked(msgspec.structs.replace(event, at=online()), Note))
             elif isinstance(event, Route):
-                emit(_checked(event, Route))
+                emit(checked(event, Route))
             elif isinstance(event, Answer):
-                final = _checked(event, Answer)
+                final = checked(event, Answer)
             else:
                 raise UnfedError(
                     f"{type(role).__name__} yielded {type(event).__name__}", kind="internal", party=ctx.name
@@ -94,16 +88,3 @@ async def answer(
     if close is not None:
         with contextlib.suppress(Exception):
             await close()
-
-
-def _checked(event: Yielded, kind: type[Yielded]) -> Yielded:
-    """The event with fields of the types that it declares, as a role's numpy or torch scalars are not.
-
-    Raises:
-        UnfedError: they are not; the value is not repeated.
-    """
-    try:
-        checked: Yielded = _DECODERS[kind](_encode(event))
-        return checked
-    except (TypeError, OverflowError, msgspec.ValidationError) as error:
-        raise UnfedError(f"the role yielded a {kind.__name__} that is none: {error}", kind="role") from None

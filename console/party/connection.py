@@ -8,6 +8,7 @@ import ssl
 import time
 from typing import Any, Protocol
 
+from .echo import Echo
 from .frames import Frame
 from .identity import Identity
 from .reader import FrameReader
@@ -36,7 +37,7 @@ class Connection(asyncio.BufferedProtocol):
     """Reads frames from a TLS transport and hands them on; a malformed one ends this connection and nothing else.
 
     Args:
-        expected: who should be at the other end; empty for whoever comes.
+        expected: who should be at the other end, where we dialled; empty for whoever comes.
     """
 
     def __init__(self, owner: Owner, expected: str = "") -> None:
@@ -50,6 +51,7 @@ class Connection(asyncio.BufferedProtocol):
         self._late: set[int] = set()
         self.calls: dict[int, asyncio.Future[Any]] = {}
         self.queries: set[str] = set()
+        self.echo = Echo(asks=bool(expected))
         self._since = time.monotonic()
         self.peer = ""
         self.certificate = b""

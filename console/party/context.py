@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from unfed.plugins import Contribution, Model, PartySpec, Phase, UnfedError
+from unfed.plugins import Contribution, Model, Note, PartySpec, Phase, Query, UnfedError
 from unfed.plugins.query import PhaseKind
 
 from .channel import BlockingChannel
@@ -17,10 +17,10 @@ from .identity import Identity
 from .model import OpenModel
 from .phases import Phases
 from .tape import Tape
+from .telling import Telling
 from .wire import Wire, current_query
 
-Emit = Callable[[str, Phase], None]
-Adopt = Callable[[str, str], None]
+Rehearse = Callable[[Query], Awaitable[None]]
 
 
 class PartyContext:
@@ -33,8 +33,8 @@ class PartyContext:
         wire: Wire,
         door: Door,
         tape: Tape | None,
-        emit: Emit,
-        adopt: Adopt,
+        telling: Telling,
+        rehearse: Rehearse,
     ) -> None:
         self.name = spec.name
         self.settings: Mapping[str, Any] = spec.settings
@@ -53,8 +53,8 @@ class PartyContext:
         self._wire = wire
         self._door = door
         self._tape = tape
-        self._emit = emit
-        self._adopt = adopt
+        self._telling = telling
+        self._rehearse = rehearse
 
     @property
     def model(self) -> Model:
@@ -94,13 +94,14 @@ class PartyContext:
     @contextmanager
     def phase(self, name: str, kind: PhaseKind = "online", /) -> Iterator[None]:
         query = current_query.get()
-        self._emit(query, Phase(name=name, kind=kind, party=self.name))
+        self._telling.phase(query, Phase(name=name, kind=kind, party=self.name))
         began = time.perf_counter()
         try:
             with self.phases[query].time(name, kind):
                 yield
         finally:
-            self._emit(query, Phase(name=name, kind=kind, seconds=time.perf_counter() - began, party=self.name))
+            seconds = time.perf_counter() - began
+            self._telling.phase(query, Phase(name=name, kind=kind, seconds=seconds, party=self.name))
 
     @contextmanager
     def ahead(self, id: str, /) -> Iterator[None]:
@@ -113,7 +114,15 @@ class PartyContext:
     def adopt(self, id: str, /) -> None:
         query = current_query.get()
         self.adopted[query] += self.phases[id].offline()
-        self._adopt(query, id)
+        self._telling.adopt(query, id)
+
+    async def rehearse(self, query: Query, /) -> None:
+        with self.ahead(query.id):
+            await self._rehearse(query)
+        self.phases.pop(query.id, None)
+
+    def tell(self, note: Note, /) -> None:
+        self._telling.news(note)
 
     def contribute(self, **amounts: float) -> None:
         mine = self._contributed[current_query.get()]

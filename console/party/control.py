@@ -123,7 +123,7 @@ class Broken(msgspec.Struct, frozen=True, tag="broken"):
 
 
 class Happened(msgspec.Struct, frozen=True, tag="happened"):
-    """An event of a query."""
+    """An event of a query; or a note of the client's that is no query's, whose `query` is empty."""
 
     query: str
     event: Event
@@ -166,7 +166,11 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
-    """A heartbeat with this process's own figures."""
+    """A heartbeat with this process's own figures.
+
+    Attributes:
+        round_trips: by peer that it dialled, seconds of a round trip over the link with it, the least of the last few.
+    """
 
     cpu_seconds: float
     cpu_percent: float
@@ -176,6 +180,7 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     bytes_out: int
     messages_in: int
     messages_out: int
+    round_trips: dict[str, float] = {}
 
 
 Report = Hello | Pinned | Ready | Broken | Happened | Ahead | Adopted | Trouble | Settled | Counted | Beat

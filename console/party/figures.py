@@ -7,6 +7,7 @@ import time
 import psutil
 
 from .control import Beat
+from .echoes import Echoes
 from .meter import Meter
 
 _PSS_EVERY, _PSS_FIRST = 8, 1
@@ -14,10 +15,10 @@ _PSS_EVERY, _PSS_FIRST = 8, 1
 
 
 class Figures:
-    """CPU, memory and traffic of this process."""
+    """CPU, memory and traffic of this process, and the latency of its links."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, meter: Meter, echoes: Echoes) -> None:
+        self._meter, self._echoes = meter, echoes
         self._process = psutil.Process()
         self._pss = 0
         self._beats = 0
@@ -39,6 +40,7 @@ class Figures:
             bytes_out=self._meter.bytes_out,
             messages_in=self._meter.messages_in,
             messages_out=self._meter.messages_out,
+            round_trips=self._echoes.round_trips,
         )
 
     def _cpu(self) -> float:

@@ -23,8 +23,9 @@ LENGTH = 4
 _ALIGN = 16
 _PADDING = bytes(_ALIGN)
 
-CALL, TELL, REPLY, FAULT, OPEN, ROUND = range(6)
-"""Kinds: a call, its reply or fault, a message that wants no reply, a channel's opening, a message on a channel."""
+CALL, TELL, REPLY, FAULT, OPEN, ROUND, ECHO, ECHOED = range(8)
+"""Kinds: a call, a message that wants no reply, a call's reply or fault, a channel's opening, a message on a channel,
+an echo and its answer."""
 
 MAX_COUNT = 1 << 48
 MAX_NAME = 256
@@ -37,7 +38,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     """What stands before the arrays.
 
     Attributes:
-        id: number of a call, repeated by its reply; on a channel the message's number.
+        id: number of a call or an echo, repeated by its answer; on a channel the message's number.
         name: method or channel purpose.
         query: the query's id; empty outside of one and where the plan asks for private ids.
         depth: Lamport depth within the query.
@@ -45,7 +46,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
         fields: values that are no arrays. A single unnamed value is called "".
     """
 
-    kind: Annotated[int, msgspec.Meta(ge=CALL, le=ROUND)]
+    kind: Annotated[int, msgspec.Meta(ge=CALL, le=ECHOED)]
     id: Count = 0
     name: Name = ""
     query: Name = ""

@@ -6,19 +6,14 @@ import asyncio
 import contextlib
 import os
 import time
-from collections import defaultdict
-from collections.abc import Coroutine, Set
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from unfed.plugins import ClientRole, Failure, PartySpec, Phase, Role, UnfedError
+from unfed.plugins import ClientRole, Failure, PartySpec, Query, Role
 
 from . import asking
-from .connection import Connection
 from .context import PartyContext
 from .control import (
-    Adopted,
     Ask,
     Broken,
     Cancel,
@@ -40,22 +35,20 @@ from .control import (
     Trouble,
 )
 from .door import Door
+from .echoes import Echoes
 from .emulation import SlowLinks
 from .ended import Ended
 from .failures import explain
-from .frames import CALL, Frame, Header
-from .handlers import Handler, load_role, served
+from .handlers import load_role, served
 from .identity import Identity
+from .incoming import Incoming
 from .link import ControlLink
 from .meter import Meter
 from .spare import SpareTime
 from .tape import Tape
-from .wire import Wire, current_query
-
-_TO_END = 1.0
-"""Seconds that a cancelled task of a query has to end before the query is forgotten."""
-_EARLY = 4096
-"""Messages that may arrive before the role is ready for them."""
+from .tasks import Tasks
+from .telling import Telling
+from .wire import Wire
 
 
 class Host:
@@ -67,7 +60,15 @@ class Host:
         UnfedError: its view cannot be written.
     """
 
-    def __init__(self, spec: PartySpec, link: ControlLink, meter: Meter, ended: Ended, stopped: asyncio.Event) -> None:
+    def __init__(
+        self,
+        spec: PartySpec,
+        link: ControlLink,
+        meter: Meter,
+        echoes: Echoes,
+        ended: Ended,
+        stopped: asyncio.Event,
+    ) -> None:
         self._spec = spec
         self._link = link
         self._meter = meter
@@ -77,17 +78,16 @@ class Host:
         identity = Identity(spec.name)
         slow = SlowLinks(spec.link)
         self._certificate = identity.certificate
-        self._wire = Wire(
-            identity, meter, ended, spec.link, slow, spec.private_ids, self._arrived, self._complain, record
-        )
-        self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
-        self._ctx = PartyContext(spec, identity, self._wire, self._door, self._tape, self._phase, self._adopt)
         self._explain = partial(explain, spec.name)
+        self._tasks = Tasks()
+        self._incoming = Incoming(ended, self._tasks, link.send, self._explain)
+        took = self._incoming.arrived, self._incoming.complain
+        self._wire = Wire(identity, meter, echoes, ended, spec.link, slow, spec.private_ids, *took, record)
+        self._door = Door(identity, meter, ended, spec.link, slow, spec.private_ids, record)
+        telling = Telling(spec.name, link)
+        self._ctx = PartyContext(spec, identity, self._wire, self._door, self._tape, telling, self._answer)
         self._spare = SpareTime(link.send, self._explain)
         self._role: Role | None = None
-        self._handlers: dict[str, Handler] = {}
-        self._tasks: defaultdict[str, set[asyncio.Task[None]]] = defaultdict(set)
-        self._early: list[tuple[Connection, Frame]] = []
         self._stopped = stopped
         self._meeting: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -125,27 +125,25 @@ class Host:
             self._ctx.certificates = {name: peer.certificate for name, peer in roster.items()} | order.known
             self._link.send(Pinned())
         elif isinstance(order, Meet):
-            self._spawn("", self._meet())
+            self._tasks.spawn("", self._meet())
         elif isinstance(order, Gone):
             self._wire.gone(order.party)
             self._door.gone(order.party)
             if self._role is not None:
-                self._spawn("", self._gone(self._role, order.party))
+                self._tasks.spawn("", self._gone(self._role, order.party))
         elif isinstance(order, Lost | Returned):
             self._tell_role(order)
         elif isinstance(order, Ask):
             self._spare.over(order.query.id)
-            self._spawn(order.query.id, self._answer(order))
+            self._tasks.spawn(order.query.id, self._answer(order.query))
         elif isinstance(order, Cancel):
-            for task in list(self._tasks.get(order.query, ())):
-                task.cancel()
+            self._tasks.cancel(order.query)
         elif isinstance(order, Settle):
-            self._spawn("", self._settle(order.query, order.adopted))
+            self._tasks.spawn("", self._settle(order.query, order.adopted))
         elif isinstance(order, Count):
-            busy = any(self._tasks.values())
-            self._link.send(Counted(self._meter.messages_out, self._meter.messages_in, busy))
+            self._link.send(Counted(self._meter.messages_out, self._meter.messages_in, self._tasks.busy))
         elif isinstance(order, Stop):
-            self._spawn("", self._stop())
+            self._tasks.spawn("", self._stop())
 
     async def _meet(self) -> None:
         began = time.perf_counter()
@@ -165,17 +163,12 @@ class Host:
     async def _start(self) -> dict[str, float]:
         """Make the role and start it; returns the phases of that."""
         role = load_role(self._spec.role)(self._ctx)
-        self._handlers = served(role)
+        handlers = served(role)
         await role.start()
         self._meter.settle("")
         self._role = role
         self._spare.begins(role)
-        early, self._early = self._early, []
-        for connection, frame in early:
-            try:
-                self._arrived(connection, frame)
-            except ValueError as error:
-                connection.drop(str(error), broke_protocol=True)
+        self._incoming.begin(handlers, self._wire)
         return self._ctx.phases.pop("").seconds if "" in self._ctx.phases else {}
 
     async def _gone(self, role: Role, peer: str) -> None:
@@ -196,8 +189,7 @@ class Host:
         except Exception as error:
             self._link.send(Trouble("", self._explain(error, f"{type(order).__name__.lower()} failed")))
 
-    async def _answer(self, order: Ask) -> None:
-        query = order.query
+    async def _answer(self, query: Query) -> None:
         if not isinstance(self._role, ClientRole):
             failure = Failure(kind="internal", message="only the client answers queries", party=self._spec.name)
             self._link.send(Trouble(query.id, failure))
@@ -224,10 +216,7 @@ class Host:
     async def _end(self, id: str) -> None:
         """A query, or what one adopted, is over."""
         self._ended.add(id)  # what is still on its way for it is dropped
-        if tasks := self._tasks.pop(id, set()):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=_TO_END)
+        await self._tasks.end(id)
         if self._role is not None:
             try:
                 await self._role.forget(id)
@@ -242,55 +231,3 @@ class Host:
                 await self._role.stop()
         self._wire.close()
         self._stopped.set()
-
-    # -- messages of peers
-
-    def _arrived(self, connection: Connection, frame: Frame) -> None:
-        """Take a call or message up. Raises ValueError where the role serves nothing of the kind."""
-        header = frame.header
-        if header.query in self._ended:
-            return
-        if self._role is None:
-            if len(self._early) >= _EARLY:
-                raise ValueError(f"more than {_EARLY} messages before this party was ready")
-            self._early.append((connection, frame))  # its sender was ready before us
-            return
-        if (handler := self._handlers.get(header.name)) is None:
-            raise ValueError(f"there is no method {header.name[:64]!r} here")
-        values = handler.check(frame.values())
-        self._spawn(header.query, self._handle(connection, header, handler, values))
-
-    async def _handle(self, connection: Connection, header: Header, handler: Handler, values: dict[str, Any]) -> None:
-        try:
-            value = await handler(connection.peer, values)
-            if header.kind == CALL:
-                await self._wire.answer(connection, header, value)
-        except Exception as error:
-            failure = self._explain(error, f"{header.name} failed")
-            if header.kind == CALL:
-                with contextlib.suppress(UnfedError):
-                    self._wire.fault(connection, header, UnfedError.of(failure))
-            else:
-                self._link.send(Trouble(header.query, failure))
-
-    def _complain(self, error: UnfedError, queries: Set[str]) -> None:
-        for query in queries:
-            self._link.send(Trouble(query, error.failure))
-
-    # -- small things
-
-    def _phase(self, query: str, phase: Phase) -> None:
-        if query and (self._spec.name == "client" or phase.kind != "setup"):
-            self._link.send(Happened(query, phase))
-
-    def _adopt(self, query: str, id: str) -> None:
-        self._link.send(Adopted(query, id))
-
-    def _spawn(self, query: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` as a task of `query`, so that it can be cancelled with it."""
-        token = current_query.set(query)
-        task = asyncio.get_running_loop().create_task(work)
-        current_query.reset(token)
-        tasks = self._tasks[query]
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)

@@ -15,6 +15,7 @@ import uvloop
 from unfed.plugins import PartySpec
 
 from .control import Begin, Broken, Order, Stop
+from .echoes import Echoes
 from .ended import Ended
 from .failures import explain
 from .figures import Figures
@@ -49,14 +50,14 @@ async def _play(stream: ControlStream) -> NoReturn:
 
     link = ControlLink(stream, take)
     ended = Ended()
-    meter = Meter(ended)
-    link.start(Figures(meter).beat)
+    meter, echoes = Meter(ended), Echoes()
+    link.start(Figures(meter, echoes).beat)
     spec = await begun
     meter.begin(spec.name, spec.private_ids)
     setproctitle.setproctitle(spec.title)
     settle_in(spec.threads)
     try:
-        host = Host(spec, link, meter, ended, stopped)
+        host = Host(spec, link, meter, echoes, ended, stopped)
         await host.listen()
     except Exception as error:
         link.send(Broken(explain(spec.name, error, "the party could not start")))

@@ -13,9 +13,10 @@ from unfed.plugins import Emulation, Failure, UnfedError
 from . import frames
 from .connection import Connection
 from .control import Peer
+from .echoes import Echoes, take
 from .emulation import DelayLine, SlowLinks
 from .ended import Ended
-from .frames import CALL, FAULT, REPLY, TELL, Frame, Header
+from .frames import CALL, ECHO, ECHOED, FAULT, REPLY, TELL, Frame, Header
 from .identity import Identity
 from .meter import Meter
 from .peers import Peers, lost
@@ -34,6 +35,7 @@ class Wire:
     Args:
         identity: keys and pins.
         meter: counts what is sent and received.
+        echoes: of these links.
         ended: queries whose messages are late.
         link: emulated delay and bandwidth of everything that arrives.
         slow: the emulated links, shared with the channels.
@@ -48,6 +50,7 @@ class Wire:
         self,
         identity: Identity,
         meter: Meter,
+        echoes: Echoes,
         ended: Ended,
         link: Emulation,
         slow: SlowLinks,
@@ -58,6 +61,8 @@ class Wire:
     ) -> None:
         self.peers = Peers(identity, self._arrived, self._left)
         self._meter = meter
+        self._echoes = echoes
+        self._echoing: asyncio.Task[None] | None = None
         self._ended = ended
         self._slow = slow
         self._private = private_ids
@@ -69,6 +74,7 @@ class Wire:
         self._delays = DelayLine() if self._emulated else None
 
     async def listen(self, host: str, port: int) -> int:
+        self._echoing = asyncio.get_running_loop().create_task(self._echoes.go_on(self.peers, self._now))
         return await self.peers.listen(host, port)
 
     def pin(self, roster: dict[str, Peer], gone: Set[str] = frozenset()) -> None:
@@ -81,6 +87,8 @@ class Wire:
         await self.peers.meet()
 
     def close(self) -> None:
+        if self._echoing is not None:
+            self._echoing.cancel()
         self.peers.close()
 
     # -- sending
@@ -158,6 +166,12 @@ class Wire:
 
     def _take(self, connection: Connection, frame: Frame) -> None:
         if connection.dropped:
+            return
+        if frame.header.kind in (ECHO, ECHOED):
+            try:
+                take(connection, frame, self._now())
+            except ValueError as error:
+                connection.drop(str(error), broke_protocol=True)
             return
         self._vigil.came()
         header = frame.header

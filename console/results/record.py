@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -150,6 +151,20 @@ class NoteInfo(Part):
     at: float = 0.0
 
 
+class News(Part):
+    """Something that a client told which is no query's, such as what came of a check between two.
+
+    Attributes:
+        at: when, as ISO 8601 in UTC.
+    """
+
+    variant: str
+    kind: str
+    text: str
+    at: str
+    party: str | None = None
+
+
 class Result(Part):
     """What one variant made of one prompt."""
 
@@ -174,7 +189,8 @@ class Result(Part):
 
 
 class Record(Part):
-    """One run: prompts × variants under a profile."""
+    """One run: prompts × variants under a profile. `news` came during the run, or since the one before it that the same
+    fleet answered."""
 
     run_id: str
     started: str
@@ -190,11 +206,22 @@ class Record(Part):
     prompts: list[Prompt] = []
     parties: list[PartyInfo] = []
     results: list[Result] = []
+    news: list[News] = []
 
 
 def noted(note: Note) -> NoteInfo:
     """What a record keeps of the event."""
     return NoteInfo(kind=note.kind, text=note.text, party=note.party or None, at=note.at)
+
+
+def news(variant: str, note: Note) -> News:
+    """What a record keeps of a note that is no query's and comes now."""
+    return News(variant=variant, kind=note.kind, text=note.text, party=note.party or None, at=now())
+
+
+def now() -> str:
+    """This moment, as ISO 8601 in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def to_json(record: Record, *, indent: int = 1) -> bytes:

@@ -14,7 +14,7 @@ from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
 from ..fleet.state import PartyState
-from ..results.record import Fidelity, Prompt, Record, Result
+from ..results.record import Fidelity, News, Prompt, Record, Result, now
 from . import score
 from .describe import describe
 from .notices import Answering, ResultReady, RunBegan, RunEnded, Watcher
@@ -40,7 +40,7 @@ class Run:
         self.interrupted = interrupted
         self.record = Record(
             run_id=f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+            started=now(),
             **describe(request),
         )
 
@@ -94,6 +94,14 @@ class Run:
         record.status = "interrupted" if self.interrupted.is_set() else "complete"
         self._watch(RunEnded(record))
         return record
+
+    def hear(self, news: News) -> bool:
+        """What a client told that is no query's; whether it is of a variant of this run, whose record then holds it."""
+        mine = any(variant.id == news.variant for variant in self._request.variants)
+        if mine:
+            self.record.news.append(news)
+            self._rewarding.heard(news.variant, news)
+        return mine
 
     def interrupt(self) -> None:
         self.interrupted.set()

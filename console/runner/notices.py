@@ -9,7 +9,7 @@ import msgspec
 from unfed.plugins import Event, Failure
 
 from ..fleet.state import PartyState
-from ..results.record import Record, Result
+from ..results.record import News, Record, Result
 
 
 class FleetStarting(msgspec.Struct, frozen=True, tag=True):
@@ -40,6 +40,12 @@ class Answering(msgspec.Struct, frozen=True, tag=True):
     event: Event
 
 
+class Told(msgspec.Struct, frozen=True, tag=True):
+    """A client told something that is no query's."""
+
+    news: News
+
+
 class ResultReady(msgspec.Struct, frozen=True, tag=True):
     """A result is whole and scored; it stands in the record from now on."""
 
@@ -56,5 +62,5 @@ class RunEnded(msgspec.Struct, frozen=True, tag=True):
     record: Record
 
 
-Notice = FleetStarting | FleetReady | FleetFailed | PartyChanged | Answering | RunBegan | ResultReady | RunEnded
+Notice = FleetStarting | FleetReady | FleetFailed | PartyChanged | Answering | Told | RunBegan | ResultReady | RunEnded
 Watcher = Callable[[Notice], None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from unfed.plugins import Contribution, Note, RewardScheme
 
-from ..results.record import Result, RewardSplit
+from ..results.record import News, Result, RewardSplit
 from . import score
 
 CAUGHT = "caught"
@@ -25,8 +25,8 @@ class Rewarding:
         self._caught: defaultdict[str, set[str]] = defaultdict(set)
         self._settled: defaultdict[str, list[tuple[Result, Sequence[Contribution]]]] = defaultdict(list)
 
-    def heard(self, variant: str, note: Note) -> None:
-        """A note of an answer; one that somebody was caught, or is doubted, has what was split before split anew."""
+    def heard(self, variant: str, note: Note | News) -> None:
+        """A note of an answer, or of none; one that somebody was caught, or is doubted, has all split anew."""
         if note.kind in (CAUGHT, DOUBTED) and note.party and note.party not in self._caught[variant]:
             self._caught[variant].add(note.party)
             for result, contributions in self._settled[variant]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import deque
 from pathlib import Path
 
-from unfed.plugins import Launcher, UnfedError
+from unfed.plugins import Launcher, Note, UnfedError
 from unfed.plugins.host import PluginHost
 
 from ..fleet.fleet import Fleet
 from ..fleet.logs import file_name
 from ..fleet.process import LocalLauncher
 from ..fleet.state import PartyState
-from ..results.record import Record
+from ..results.record import News, Record, news
 from .conduct import Run
-from .notices import FleetFailed, FleetReady, FleetStarting, Notice, PartyChanged, Watcher
+from .notices import FleetFailed, FleetReady, FleetStarting, Notice, PartyChanged, Told, Watcher
 from .request import Request
 from .variants import Variant
+
+KEPT = 100
+"""Of each fleet, what its client told last that is no query's."""
 
 
 class Session:
@@ -36,6 +40,8 @@ class Session:
         self._fleets: dict[str, Fleet] = {}
         self._made_for: dict[str, object] = {}
         self._watchers: list[Watcher] = []
+        self._news: dict[str, deque[News]] = {}
+        self._unrecorded: dict[str, deque[News]] = {}
         self._runs: set[Run] = set()
         self._opening = asyncio.Lock()
 
@@ -84,6 +90,10 @@ class Session:
             if not opening.done():
                 return run.finish(self.parties())
             self._watchers.append(watch)
+            for variant in request.variants:
+                for each in self._unrecorded.pop(variant.id, ()):  # nobody may have watched when it came
+                    run.hear(each)
+                    watch(Told(each))
             try:
                 return await run.conduct(self._fleets, opening.result())
             finally:
@@ -118,6 +128,10 @@ class Session:
     def parties(self) -> list[PartyState]:
         return [state for fleet in self._fleets.values() for state in fleet.parties()]
 
+    def news(self) -> list[News]:
+        """What the clients of the fleets that are up told last that is no query's, by fleet in the order it came."""
+        return [each for told in self._news.values() for each in told]
+
     def log_tail(self, variant: str, party: str, lines: int = 200) -> list[str]:
         return self._fleet(variant, party).log_tail(party, lines)
 
@@ -130,6 +144,14 @@ class Session:
         self.interrupt()
         await asyncio.gather(*(self._drop(id_) for id_ in list(self._fleets)))
         await self._launcher.close()
+
+    def _told(self, variant: str, note: Note) -> None:
+        """It goes into the records of the runs that go on, or of the next one."""
+        found = news(variant, note)
+        self._news.setdefault(variant, deque(maxlen=KEPT)).append(found)
+        if not [run for run in self._runs if run.hear(found)]:
+            self._unrecorded.setdefault(variant, deque(maxlen=KEPT)).append(found)
+        self._tell(Told(found))
 
     def _tell(self, notice: Notice) -> None:
         for watch in self._watchers:
@@ -154,9 +176,11 @@ class Session:
                 link=request.emulation,
                 views=request.audit / file_name(variant.id) if request.audit else None,
                 changed=lambda state: self._tell(PartyChanged(state)),
+                told=lambda note: self._told(variant.id, note),
             )
             await fleet.start()
         except Exception as problem:
+            self._forget(variant.id)
             error = _told(problem, variant)
             self._tell(FleetFailed(variant.id, error.failure))
             return error
@@ -170,6 +194,12 @@ class Session:
         self._made_for.pop(variant, None)
         if fleet is not None:
             await fleet.stop()
+        self._forget(variant)
+
+    def _forget(self, variant: str) -> None:
+        """What the parties of a fleet did that is gone is nobody's news."""
+        self._news.pop(variant, None)
+        self._unrecorded.pop(variant, None)
 
     @staticmethod
     def _needs(variant: Variant, request: Request) -> object:

@@ -16,6 +16,7 @@ from unfed.console.fleet.state import PartyState
 from unfed.console.results.record import (
     AnswerInfo,
     Fidelity,
+    News,
     Record,
     Result,
     RewardSplit,
@@ -49,6 +50,7 @@ class ScriptedSession:
     starts: variant → the failure of its fleet.
     pieces: variant → tokens other than `PIECES`.
     told: variant → what its client tells before the first token.
+    between: what clients told that is no query's.
     """
 
     def __init__(self) -> None:
@@ -57,6 +59,7 @@ class ScriptedSession:
         self.starts: dict[str, Failure] = {}
         self.pieces: dict[str, tuple[tuple[int, str], ...]] = {}
         self.told: dict[str, tuple[Event, ...]] = {}
+        self.between: list[News] = []
         self.release = asyncio.Event()
         self.calls: list[tuple[str, ...]] = []
         self.requests: list[Request] = []
@@ -120,6 +123,9 @@ class ScriptedSession:
 
     def parties(self) -> list[PartyState]:
         return list(self._parties.values())
+
+    def news(self) -> list[News]:
+        return list(self.between)
 
     def log_tail(self, variant: str, party: str, lines: int = 200) -> list[str]:
         return self.logs.get((variant, party), [f"{party}: ready, 2 peers pinned"])[-lines:]

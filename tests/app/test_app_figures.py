@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
@@ -16,8 +17,9 @@ from unfed.console.app.figures import answer, facts, numbers, phases, promises
 from unfed.console.app.figures.badges import badge
 from unfed.console.app.figures.cards import of_backend
 from unfed.console.app.figures.grid import grid, table
+from unfed.console.app.figures.latency import links
 from unfed.console.app.figures.layout import layout
-from unfed.console.app.figures.parties import ordered, row, summary
+from unfed.console.app.figures.parties import about, ordered, row, summary
 from unfed.console.app.figures.routes import routes
 from unfed.console.app.figures.text import clean, clean_line, length, names
 from unfed.console.app.history import History
@@ -26,6 +28,7 @@ from unfed.console.results.record import (
     AnswerInfo,
     AuditEntry,
     Fidelity,
+    News,
     Result,
     RewardSplit,
     Seconds,
@@ -34,7 +37,7 @@ from unfed.console.results.record import (
     ViewInfo,
     noted,
 )
-from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady
+from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, FleetStarting, ResultReady, Told
 from unfed.plugins import Claim, Failed, Failure, Note, Phase, Route, Started, Token
 
 
@@ -228,13 +231,13 @@ def test_notes_are_shown_while_the_answer_comes_and_with_the_result():
     board.hear(Answering("split", "p1", note), 13.0)
     split = board.columns["split"]
     shown = [[("500 ms  retry", "dim"), ("  ", "plain"), ("layers-1: asked ␛[31manother replica", "plain")]]
-    assert [list(line) for line in facts.notes(split, 60)] == shown
+    assert [list(line) for line in facts.notes(split.notes, 60)] == shown
     assert any("on the way" in text for line in facts.below(split, 60) for text, _ in line)
     result = Result(backend="split", variant="split", prompt_id="p1", notes=[noted(note), noted(note)])
     board.hear(ResultReady(result), 14.0)
-    assert [list(line) for line in facts.notes(split, 60)] == shown * 2
+    assert [list(line) for line in facts.notes(split.notes, 60)] == shown * 2
     board.begin("p2", "a mouse", race=False)
-    assert facts.notes(split, 60) == []
+    assert facts.notes(split.notes, 60) == []
 
 
 def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
@@ -251,17 +254,83 @@ def test_a_way_wraps_before_arrows_and_shows_the_last_notes():
     board.parties["split", "relay-1"].health = "restarting"
     lines = routes(board, 40, 3)
     assert ["".join(text for text, _ in line) for line in lines] == [
-        "split  guard → relay-0 | ◌ relay-1",
-        "  → layers␛-0 → guard   9.30 ms a token",
+        "split  client → guard",
+        "  → relay-0 | ◌ relay-1 → layers␛-0",
+        "  → guard → client   9.30 ms a token",
         "3.00 s  retry  lost 2",
         "4.00 s  retry  lost 3",
         "5.00 s  retry  lost 4",
     ]
-    assert ("◌ relay-1", "accent") in lines[0] and ("relay-0", "plain") in lines[0]
+    assert ("◌ relay-1", "accent") in lines[1] and ("relay-0", "plain") in lines[1]
     board.end()
-    assert ("relay-0", "dim") in routes(board, 40, 3)[0], "nothing goes this way any more"
+    assert ("relay-0", "dim") in routes(board, 40, 3)[1], "nothing goes this way any more"
     board.hear(FleetStarting("split"), 3.0)
     assert routes(board, 40, 3) == [], "a fresh fleet has told none"
+
+
+def test_arrows_bear_what_links_take_one_way():
+    """Half of a round trip, whichever end has measured it; the slowest where links are side by side."""
+    board = Board()
+    board.show([_column("split")])
+    board.hear(Answering("split", "p1", Route(steps=(("guard",), ("relay-0", "relay-1"), ("layers-0",)))), 1.0)
+    board.parties = {("split", name): _state("split", name) for name in ("client", "guard", "relay-0", "relay-1")}
+    board.parties["split", "layers-0"] = _state("split", "layers-0")
+    board.parties["other", "guard"] = _state("other", "guard")
+    board.parties["other", "guard"].round_trips = {"layers-0": 9.0}
+    assert _told(routes(board, 80, 3)) == "split  client → guard → relay-0 | relay-1 → layers-0 → client", (
+        "none is known"
+    )
+    board.parties["split", "client"].round_trips = {"guard": 0.0003, "layers-0": 0.04}
+    board.parties["split", "guard"].round_trips = {"relay-0": 0.005, "relay-1": 0.0044}
+    board.parties["split", "relay-1"].round_trips = {"layers-0": 1e-6}
+    (line,) = routes(board, 120, 3)
+    assert _told([line]) == (
+        "split  client ─0.15→ guard ─2.5→ relay-0 | relay-1 ─0.00→ layers-0 ─20→ client"
+        "   arrows: ms one way, half a round trip"
+    )
+    guard = board.parties["split", "guard"]
+    assert _told([about(guard, links(board.parties, guard))]).endswith("R  ms to client 0.15, relay-0 2.5, relay-1 2.2")
+    board.parties["split", "relay-0"].health = "hung"
+    assert "guard ─2.2→ ◐ relay-0 | relay-1" in _told(routes(board, 120, 3)), "the other one is still there"
+    board.parties["split", "guard"].health = "lost"
+    assert "client → ✗ guard → ◐ relay-0 | relay-1 ─0.00→" in _told(routes(board, 120, 3))
+    assert links(board.parties, guard) == {}
+
+
+def test_what_is_no_querys_is_shown_with_the_time_of_day():
+    board = Board()
+    board.show([_column("plain"), _column("split")])
+    told = [
+        News(variant=variant, kind="check", text=text, party="verifier", at=_utc(14, 0, at))
+        for at, (variant, text) in enumerate([("split", "a\x1b decoy"), ("split", "another"), ("plain", "nothing")])
+    ]
+    assert board.sync([_state("split", "guard")], told) and not board.sync([_state("split", "guard")], told)
+    assert _told(routes(board, 60, 2)).splitlines() == [
+        "split",
+        "14:00:00  check  verifier: a␛ decoy",
+        "14:00:01  check  verifier: another",
+    ], "of fleets that are there, and no way is known"
+    board.begin("p1", "an elephant", race=False)
+    for each in told:  # at once, where a run goes on
+        board.hear(Told(each), 1.0)
+    assert board.news == told
+    board.news = []
+    board.hear(Told(told[0]), 1.0)
+    board.hear(Told(told[1]), 1.0)
+    board.hear(Answering("split", "p1", Started()), 1.0)
+    board.hear(Answering("split", "p1", Route(steps=(("guard",),))), 1.0)
+    board.hear(Answering("split", "p1", Note(kind="retry", text="lost", at=1.0)), 1.0)
+    assert [line[0][0] for line in routes(board, 60, 2)[1:]] == ["14:00:01  check", "1.00 s  retry"]
+    board.end()
+    assert [line[0][0] for line in routes(board, 60, 2)[1:]] == ["14:00:00  check", "14:00:01  check"]
+    assert board.sync([], []) and routes(board, 60, 2) != [], "the party is shown until its end is told"
+    board.parties.clear()
+    assert routes(board, 60, 2) == []
+
+
+def _utc(*of_day):
+    """A time of day here, as records hold it."""
+    return datetime(2026, 1, 1, *of_day).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def test_a_fleet_that_does_not_start_fails_its_column_alone():
@@ -365,9 +434,9 @@ def test_stopped_parties_leave_and_lost_ones_stay():
     board = Board()
     for name, health in (("a", "stopped"), ("b", "lost"), ("c", "ready")):
         board.parties[("v", name)] = _state("v", name, health=health)
-    assert board.sync([_state("v", "c")])
+    assert board.sync([_state("v", "c")], [])
     assert set(board.parties) == {("v", "b"), ("v", "c")}
-    assert not board.sync([_state("v", "c")])
+    assert not board.sync([_state("v", "c")], [])
 
 
 def test_a_card_says_what_is_missing_and_how_to_get_it():

@@ -22,7 +22,8 @@ from unfed.console.app.widgets.backend_card import BackendCard
 from unfed.console.app.widgets.form_field import FieldInput, FieldSelect, FormField
 from unfed.console.app.widgets.party_table import PartyTable
 from unfed.console.app.widgets.prompt_box import PromptBox
-from unfed.console.runner.notices import Answering
+from unfed.console.results.record import news
+from unfed.console.runner.notices import Answering, Told
 from unfed.plugins import Note, Route, UnfedError
 
 
@@ -118,13 +119,13 @@ async def test_the_way_of_a_query_is_drawn_while_it_is_answered(tmp_path):
         await drawn(pilot)
         assert not app.screen.query_one("#fleet-routes").display, "nobody has told a way"
         await pilot.press("f3", "ctrl+g", "enter", "f4")
-        await until(pilot, lambda: "split  layers-0 | layers-1 → layers-2" in shown(app))
+        await until(pilot, lambda: "split  client → layers-0 | layers-1 → layers-2 → client" in shown(app))
         assert "a token" not in shown(app)
         told = Route(steps=(("layers-1",), ("layers-2",)), seconds=0.0093)
         scripted.watch(Answering("split", "p07", told))
         lost = Note(kind="retry", party="layers-0", text="lost; asked \x1b[31magain", at=0.5)
         scripted.watch(Answering("split", "p07", lost))
-        await until(pilot, lambda: "split  layers-1 → layers-2   9.30 ms a token" in shown(app))
+        await until(pilot, lambda: "split  client → layers-1 → layers-2 → client   9.30 ms a token" in shown(app))
         assert "500 ms  retry  layers-0: lost; asked ␛[31magain" in shown(app)
         await scripted.kill("split", "layers-2")
         await until(pilot, lambda: "layers-1 → ✗ layers-2 " in shown(app))
@@ -132,6 +133,26 @@ async def test_the_way_of_a_query_is_drawn_while_it_is_answered(tmp_path):
         await until(pilot, lambda: not app.board.running)
         await drawn(pilot)
         assert "layers-1 → ✗ layers-2 " in shown(app), "the last way stays"
+
+
+async def test_what_happens_between_queries_is_on_the_fleet_screen_and_goes_with_the_fleet(tmp_path):
+    app = make_app(tmp_path, profile="demo")
+    scripted = app.desk.scripted
+    between = [Note(kind="check", text=f"decoy {number}", party="layers-1") for number in range(2)]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        await pilot.press("f4", "o")
+        await until(pilot, lambda: len(app.board.parties) == 6)
+        assert not app.board.running
+        scripted.between.append(news("split", between[0]))
+        await until(pilot, lambda: "check  layers-1: decoy 0" in shown(app))
+        scripted.between.append(news("split", between[1]))
+        for each in scripted.between:
+            scripted.watch(Told(each))
+        await until(pilot, lambda: "check  layers-1: decoy 1" in shown(app))
+        assert shown(app).count("decoy 0") == 1, "told again, and known"
+        scripted.between.clear()
+        await until(pilot, lambda: "decoy" not in shown(app))
 
 
 @pytest.mark.parametrize("mode", ["gallery", "compare", "fleet", "runs", "plugins"])

@@ -20,6 +20,8 @@ from unfed.console.app.screens.read import Read
 from unfed.console.app.screens.setup import SetupScreen
 from unfed.console.app.screens.trouble import Trouble
 from unfed.console.app.widgets.backend_card import BackendCard
+from unfed.console.results.record import News
+from unfed.console.runner.notices import PartyChanged
 from unfed.plugins import Failure, Note, Route, UnfedError
 
 SMALL, LARGE = (80, 24), (160, 45)
@@ -125,24 +127,38 @@ def test_fleet(picture, size):
 
 @SIZES
 def test_fleet_with_the_way_of_a_query(picture, size):
-    """The names are those of the scripted fleet, and of hops that it does not have."""
+    """With hops that the scripted fleet does not have, and what their links take."""
     steps = (("guard",), ("relay-0", "relay-1"), ("entry-0", "entry-1"), ("layers-0",), ("layers-1",), ("layers-2",))
+    trips = {
+        "guard": {"client": 0.38e-3, "relay-0": 0.31e-3, "relay-1": 0.52e-3, "relay-2": 0.3e-3},
+        "relay-0": {"entry-0": 5.2e-3},
+        "relay-1": {"entry-1": 4.1e-3},
+        "relay-2": {"layers-2": 41e-3},
+        "entry-0": {"layers-0": 0.26e-3},
+        "entry-1": {"layers-0": 0.29e-3},
+    }
 
     def prepare(app):
         app.desk.scripted.holds = {"split": 2}
         app.desk.scripted.told["split"] = (
             Route(steps=(*steps, ("relay-2",), ("guard",)), seconds=0.0093),
+            Note(kind="check", party="verifier", text="done again, and as stated", at=0.25),
             Note(kind="retry", party="layers-1", text="lost; asked again from token 1 on", at=0.512),
-            Note(kind="check", party="verifier", text="done again, and as stated", at=1.25),
         )
+        text, at = "a decoy was done again, and all was as stated", "2026-01-01T14:03:22"  # wherever that is
+        app.desk.scripted.between = [News(variant="split", kind="check", party="verifier", text=text, at=at)]
 
     async def act(pilot):
         app = pilot.app
         await pilot.press("ctrl+g", "enter", "f4")
         await until(pilot, lambda: len(app.board.columns["split"].pieces) == 2)
+        for name, told in trips.items():
+            state = app.board.parties["split", "layers-0"]
+            hop = msgspec.structs.replace(state, name=name, role="Hop", round_trips=told)
+            app.desk.scripted.watch(PartyChanged(hop))
         await app.session.kill("split", "layers-1")
         await until(pilot, lambda: app.board.parties[("split", "layers-1")].health == "lost")
-        await until(pilot, lambda: app.screen._log_of is not None and "a token" in shown(app))
+        await until(pilot, lambda: app.screen._log_of is not None and "─2.6→ entry-0 | entry-1" in shown(app))
 
     assert picture(size, act, prepare, profile="demo")
 

@@ -14,8 +14,8 @@ from unfed.console.cli.narrate import Narrator
 from unfed.console.cli.report import report
 from unfed.console.cli.terminal import clean, cut, seconds, size, table, width
 from unfed.console.fleet.state import PartyState
-from unfed.console.results.record import AuditEntry, Fidelity, RewardSplit, Seconds
-from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, PartyChanged, ResultReady
+from unfed.console.results.record import AuditEntry, Fidelity, RewardSplit, Seconds, news
+from unfed.console.runner.notices import Answering, FleetFailed, FleetReady, PartyChanged, ResultReady, Told
 from unfed.plugins import Claim, Failure, Note
 
 
@@ -184,6 +184,7 @@ def test_narrator_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         say(PartyChanged(msgspec.structs.replace(state, health=health, note="signal 9" if health == "lost" else "")))
     note = Note(kind="retry", text="asked another\x1b replica", party="layers-1")
     say(Answering("split", "p1", note))
+    say(Told(news("split", Note(kind="caught", text="it failed a spot\x1b check", party="layers-1"))))
     say(ResultReady(result("plain")))
     say.end()
     said = capsys.readouterr()
@@ -195,6 +196,7 @@ def test_narrator_says_what_matters(capsys: pytest.CaptureFixture[str]) -> None:
         "split/layers-1: ready",
         "split/layers-1: lost (signal 9)",
         "split · p1 · retry: layers-1: asked another\\x1b replica",
+        "split · no query · caught: layers-1: it failed a spot\\x1b check",
         "[1/0] plain p1 0.30 s",
     ]
 

@@ -68,6 +68,11 @@ async def test_nothing_is_left(fleet: Fleet) -> None:
     assert alive(pids) == []
 
 
+async def test_its_heartbeats_tell_of_links(fleet: Fleet) -> None:
+    await until(lambda: state_of(fleet, "client").round_trips.keys() == {"a"})
+    await until(lambda: state_of(fleet, "a").round_trips.keys() == {"b"})
+
+
 class Strange(ColdLauncher):
     """Starts something else that is no party at all."""
 

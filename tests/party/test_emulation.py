@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from puppets import plan
-from real_fleets import act, ask, running, wish
+from real_fleets import act, ask, running, state_of, until, wish
 
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
@@ -74,6 +74,12 @@ async def test_calls_and_channels_share_one_link(thin: Fleet) -> None:
     flights = await act(thin, "rounds:two_ways_at_once", peer="a", size=1_000_000)
     due = (2_000_000 - 65_536) / BANDWIDTH
     assert due <= max(flights) < due + 2 * SLACK
+
+
+async def test_the_latency_that_parties_tell_is_what_was_emulated(far: Fleet) -> None:
+    await until(lambda: state_of(far, "client").round_trips)
+    assert state_of(far, "client").round_trips["a"] >= 2 * DELAY
+    await until(lambda: state_of(far, "client").round_trips["a"] < 2 * DELAY + 0.005, seconds=30)
 
 
 async def test_receiving_gives_up_in_time_though_the_message_is_on_its_way(far: Fleet) -> None:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unfed.console.party import frames
-from unfed.console.party.frames import CALL, MAX_FRAME, ROUND, SIZES, Frame, Header
+from unfed.console.party.frames import CALL, ECHO, ECHOED, MAX_FRAME, ROUND, SIZES, Frame, Header
 from unfed.console.party.reader import FrameReader
 from unfed.plugins import Failure, UnfedError
 
@@ -85,7 +85,7 @@ def read(data: bytes, cuts: list[int] | None = None) -> list[Frame]:
 
 @given(
     fields=st.dictionaries(names, plain | tensors(), max_size=5),
-    kind=st.integers(CALL, ROUND),
+    kind=st.integers(CALL, ECHOED),
     number=st.integers(0, frames.MAX_COUNT),
     query=names,
 )
@@ -222,6 +222,7 @@ MUTANTS = [
         {"b": torch.tensor([True, False]), "e": torch.empty(0, 3), "h": torch.ones(4, dtype=torch.bfloat16)},
     ),
     b"".join(frames.encode(Header(frames.FAULT, 3, failure=Failure(kind="role", message="it broke", party="node")))),
+    b"".join(frames.encode(Header(ECHO, 1 << 47, sent=1.0))),
 ]
 
 
@@ -252,7 +253,7 @@ def test_mutated_frames_are_a_frame_or_a_value_error(data: st.DataObject, base: 
 
 
 BAD_HEADERS: dict[str, list[Any]] = {
-    "unknown kind": [6],
+    "unknown kind": [ECHOED + 1],
     "negative kind": [-1],
     "kind of the wrong type": ["call"],
     "negative id": [0, -1],

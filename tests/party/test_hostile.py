@@ -29,7 +29,7 @@ from unfed.console.fleet.member import peer_of
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.party import frames
 from unfed.console.party.control import Hello, Roster
-from unfed.console.party.frames import CALL, FAULT, OPEN, REPLY, ROUND, TELL, Header
+from unfed.console.party.frames import CALL, ECHO, ECHOED, FAULT, OPEN, REPLY, ROUND, TELL, Header
 from unfed.console.party.identity import Identity
 from unfed.plugins import Link
 
@@ -74,6 +74,8 @@ SAID: dict[str, tuple[list[Any], dict[str, Any], str]] = {
     "a fault without a failure": ([FAULT, 1, ""], {}, "only calls and replies belong"),
     "a channel's opening": ([OPEN, 0, "rounds"], {}, "only calls and replies belong"),
     "a channel's message": ([ROUND, 1, "rounds"], {}, "only calls and replies belong"),
+    "an echo of a query": ([ECHO, 1 << 47, ""], {}, "more than a number"),
+    "an echo's answer that brings something": ([ECHOED, 1 << 47, ""], {"value": 1}, "more than a number"),
 }
 
 
@@ -105,6 +107,20 @@ async def _ends_alone(fleet: Fleet, prompt: str, victim: str, reason: str) -> Ou
         assert await act(fleet, "acts:calls", *path, peer=peer, count=3) == [0, 1, 2]
     assert all(state.health == "ready" for state in fleet.parties())
     return outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "victim", "reason"),
+    [
+        (ECHO, 9, "c", "more than 8 echoes within 2 s"),
+        (ECHO, 1, "a", "not its to ask over"),
+        (ECHOED, 1, "a", "an echo that it was not asked"),
+        (ECHOED, 1, "c", "an echo that it was not asked"),
+    ],
+)
+async def test_echoes_that_should_not_come(fleet: Fleet, kind: int, count: int, victim: str, reason: str) -> None:
+    """b is dialled by a and dials c, so that it is asked by a and may ask c."""
+    await _ends_alone(fleet, wish("acts:echoes", "a", "b", peer=victim, kind=kind, count=count), victim, reason)
 
 
 async def test_a_call_answered_twice(fleet: Fleet) -> None:

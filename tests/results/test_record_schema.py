@@ -131,6 +131,8 @@ STRUCTS = {
     "view": module.ViewInfo,
     "split": module.RewardSplit,
     "result": module.Result,
+    "note": module.NoteInfo,
+    "news": module.News,
 }
 
 

@@ -20,7 +20,7 @@ from unfed.console.party import frames
 from unfed.console.party.control import Happened
 from unfed.console.party.frames import Header
 from unfed.console.party.wire import current_query
-from unfed.plugins import Answer, Failed, Failure, Finished, Token, UnfedError
+from unfed.plugins import Answer, Failed, Failure, Finished, Note, Token, UnfedError
 from unfed.plugins.signatures import is_signed
 
 FDS = Path("/proc/self/fd")
@@ -238,6 +238,16 @@ async def say(role: Any, peer: str, header: list[Any], fields: dict[str, Any], w
         await asyncio.sleep(60)
 
 
+async def echoes(role: Any, peer: str, kind: int, count: int) -> None:
+    """Send echoes, or answers to some, that are well made and should not come; and take what comes of them."""
+    await role.ctx.call(peer, "echo", value=1)
+    connection = _connection(role, peer)
+    connection.echo.take = lambda frame, sent: None
+    for number in range(count):
+        connection._transport.write(b"".join(frames.encode(Header(kind, (1 << 47) + number))))
+    await asyncio.sleep(60)
+
+
 async def say_tensor(role: Any, peer: str, header: list[Any]) -> None:
     import torch
 
@@ -388,17 +398,30 @@ async def hog(role: Any, seconds: float) -> None:
 
 async def misreport(role: Any, data: str) -> None:
     """Write these bytes (hex) to the launcher as they are."""
-    role.ctx._emit.__self__._link._reports.put(bytes.fromhex(data))
+    role.ctx._telling._link._reports.put(bytes.fromhex(data))
     await asyncio.sleep(60)
 
 
 async def forge(role: Any) -> str:
     """Give an answer of one's own, as if one were the client."""
-    link = role.ctx._emit.__self__._link
+    link = role.ctx._telling._link
     link.send(Happened(role.ctx.query, Token(id=1, text="forged")))
     link.send(Happened(role.ctx.query, Finished(answer=Answer(text="forged"), total=0, first_token=0, offline=0)))
     link.send(Happened(role.ctx.query, Failed(error=Failure(kind="role", message="forged"))))
     return "the true answer"
+
+
+# -- news
+
+
+async def tell(role: Any, **note: Any) -> None:
+    """At a client: something that is no query's."""
+    role.ctx.tell(Note(**note))
+
+
+async def forge_news(role: Any, **note: Any) -> None:
+    """At a node: the same, past all checks."""
+    role.ctx._telling._link.send(Happened("", Note(**note)))
 
 
 # -- the model

@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 from puppets import Puppet, PuppetClient
 
 from unfed.console.party.control import Adopted, Ahead
-from unfed.plugins import Answer, Query, Token, UnfedError
+from unfed.plugins import Answer, Note, Query, Token, UnfedError
 
 
 class Foresighted(PuppetClient):
     """Settings: `takes`, seconds of working ahead; `fails`, whether and how it fails at that; `late`, whether it adopts
-    only once its query is cancelled; `again`, seconds after which it wants to be called again, once each; `unused`,
-    whether it adopts nothing."""
+    only once its query is cancelled; `tells`, notes of each time; `parting`, a note for its end; `again`, seconds after
+    which it wants to be called again, once each; `unused`, whether it adopts nothing."""
 
     made = 0
     ready = ""
@@ -29,11 +30,19 @@ class Foresighted(PuppetClient):
             await self.ctx.call("a", "act", what="foresight:help_out", args={}, path=[])
             await asyncio.sleep(self.ctx.settings.get("takes", 0.05))
             self.ctx.contribute(made=1)
+        tells: list[list[dict[str, Any]]] = self.ctx.settings.get("tells", [])
+        for note in tells[self.made - 1] if self.made <= len(tells) else ():
+            self.ctx.tell(Note(**note))
         if self.ctx.settings.get("fails"):
             raise (ValueError if self.ctx.settings["fails"] == "badly" else UnfedError)("-".join(["not", "told"]))
         self.ready = "" if self.ctx.settings.get("unused") else name
         again: list[float] = self.ctx.settings.get("again", [])
         return again[self.made - 1] if self.made <= len(again) else None
+
+    async def stop(self) -> None:
+        if note := self.ctx.settings.get("parting"):
+            self.ctx.tell(Note(**note))
+            print("it has parted", file=sys.stderr, flush=True)
 
     async def answer(self, query: Query) -> AsyncIterator[Token | Answer]:
         wish = json.loads(query.prompt)
@@ -67,7 +76,7 @@ async def help_out(role: Any) -> str:
 
 async def forge(role: Any) -> str:
     """At a node: say what only the client may."""
-    link = role.ctx._emit.__self__._link
+    link = role.ctx._telling._link
     link.send(Ahead(True))
     link.send(Adopted(role.ctx.query, "another's"))
     return "done"

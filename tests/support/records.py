@@ -9,6 +9,7 @@ from unfed.console.results.record import (
     AuditEntry,
     Fidelity,
     ModelInfo,
+    News,
     NoteInfo,
     PartyInfo,
     Prompt,
@@ -88,6 +89,9 @@ def record(run_id: str = "20260101-000000-aaaaaa", **changed: Any) -> Record:
             ),
             result("plain", "p2", utility=Utility()),
             failed("split", "p2"),
+        ],
+        "news": [
+            News(variant="split", kind="check", party="layers-0", text="as stated", at="2026-01-01T00:00:01.000+00:00")
         ],
     }
     return Record(**{**fields, **changed})

@@ -11,7 +11,7 @@ import torch
 from unfed.backends.mpc.engine.embedding import Keys
 from unfed.backends.mpc.transformer import parts
 from unfed.backends.unfed.circuits.hop import Hop, announcement
-from unfed.backends.unfed.client import ways
+from unfed.backends.unfed.client import runs, ways
 from unfed.backends.unfed.client.client import Client
 from unfed.backends.unfed.client.layers_session import LayersSession
 from unfed.backends.unfed.integrity import together
@@ -402,3 +402,36 @@ class Telling(Verifier):
             return found
 
         together.distance = distance
+
+
+# -- with checks that are held back
+
+
+class Closing(Hop):
+    """A guard that closes all circuits as soon as it sees that a session is about to be checked."""
+
+    @serve
+    async def open(self, sender: str, *, circuit: bytes, data: bytes) -> None:
+        await super().open(sender, circuit=circuit, data=data)
+        for before, passage in list(self._passages.items()):
+            if before != (sender, circuit) and self._passages[sender, circuit].after[0] == "verifier":  # type: ignore[index]
+                await self._over(before)
+                log.warning("closed a circuit to %s", passage.after)
+
+
+class Withholding(Hop):
+    """A guard that keeps back whatever the verifier is asked."""
+
+    @serve
+    async def cell(self, sender: str, *, circuit: bytes, data: bytes) -> None:
+        after = self._passages[sender, circuit].after
+        if after is None or after[0] != "verifier":
+            await super().cell(sender, circuit=circuit, data=data)
+
+
+class Hurried(Client):
+    """Waits for a check for two seconds."""
+
+    async def start(self) -> None:
+        runs.CHECKED_WITHIN = 2.0
+        await super().start()

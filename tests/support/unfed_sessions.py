@@ -166,7 +166,7 @@ class Rig:
         tensors: dict[str, Any] = self._entry_tensors
         if run:
             tensors = self.model.tensors(*self.judge.shard(run).tensors)
-        ledgers = Ledgers(self.contexts[name], run, tensors, wire)
+        ledgers = Ledgers(self.contexts[name], run, tensors, wire, lambda seconds, do: None)
         return ledgers, ledgers.of(session, session if senders == (CLIENT,) else NEXT, senders)
 
     def _stated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import Counter
@@ -14,11 +15,12 @@ import torch
 
 from unfed.backends.unfed.client.caught import Caught
 from unfed.backends.unfed.client.decoys import Decoys
-from unfed.backends.unfed.client.texts import Habits, Texts, read_texts
+from unfed.backends.unfed.client.habits import Habits, Moment
+from unfed.backends.unfed.client.texts import Texts, read_texts
 from unfed.backends.unfed.client.verification import Verification, falls
 from unfed.backends.unfed.integrity.verifier import Verdict
 from unfed.backends.unfed.integrity.writing import write
-from unfed.plugins import Context, Query, UnfedError
+from unfed.plugins import Context, Note, Query, UnfedError
 
 END = 3
 
@@ -40,18 +42,27 @@ class Spot:
 
     def __init__(self, rate: float, texts: list[list[int]], takes: float = 0.0) -> None:
         self.ran: list[list[int]] = []
-        self.writer, self.takes, self.begun, self.decided = Writer(), takes, asyncio.Event(), True
+        self.ids = set[str]()
+        self.told: list[Note] = []
+        self.writer, self.takes, self.begun = Writer(), takes, asyncio.Event()
         made = Texts([str(number) for number in range(len(texts))], lambda text: texts[int(text)])
-        self.decoys = Decoys(cast("Verification", self.writer), rate, made, END, self._run)
+        self.decoys = Decoys(cast("Verification", self.writer), rate, made, END, self._rehearse, self.told.append)
 
-    async def _run(self, query: Query, ids: list[int]) -> bool:
+    async def _rehearse(self, query: Query) -> None:
+        """As the host does, and the client's `answer`."""
+        text = self.decoys.given(query.id)
+        assert text is not None and len(query.id) == 32 and query.id not in self.ids
+        self.ids.add(query.id)
         self.begun.set()
-        await asyncio.sleep(self.takes)
-        self.ran.append(ids)
-        return self.decided
+        with contextlib.suppress(asyncio.CancelledError):  # which is the answer's end, and no more
+            await asyncio.sleep(self.takes)
+            self.ran.append(text)
+
+    def begin(self, tokens: int) -> None:
+        self.decoys.asked(Query(id="q", prompt="a secret"), tokens)
 
     def query(self, tokens: int) -> None:
-        self.decoys.asked(Query(id="q"), tokens)
+        self.begin(tokens)
         self.decoys.answered()
 
 
@@ -68,8 +79,8 @@ async def test_a_decoy_follows_a_session_at_the_rate_and_each_text_is_used_once(
         spot.query(2)
         assert await spot.decoys.ahead() is None
     assert within(len(spot.ran), times, rate)
-    assert len({ids[0] for ids in spot.ran}) == len(spot.ran) == spot.decoys.reported()
-    assert spot.decoys.reported() == 0 and not spot.writer.asked
+    assert len({ids[0] for ids in spot.ran}) == len(spot.ran)
+    assert not spot.writer.asked and not spot.told
 
 
 async def test_no_coin_is_thrown_but_after_a_query() -> None:
@@ -110,14 +121,27 @@ async def test_lengths_are_drawn_from_those_of_late() -> None:
     assert within(sum(length > 25 for length in late), len(late), 0.5)
 
 
-def test_pauses_are_those_of_late() -> None:
+def test_moments_are_those_of_late() -> None:
     habits = Habits()
     habits.asked(3, None)
-    assert habits.pause() == 0.0
-    for pause in (1.0, 4.0):
-        habits.asked(3, pause)
-    drawn = Counter(habits.pause() for _ in range(400))
-    assert set(drawn) == {1.0, 4.0} and within(drawn[1.0], 400, 0.5)
+    assert habits.moment() == (0.0, False)
+    for moment in (Moment(1.0), Moment(4.0, beside=True)):
+        habits.asked(3, moment)
+    drawn = Counter(habits.moment() for _ in range(400))
+    assert set(drawn) == {(1.0, False), (4.0, True)} and within(drawn[Moment(1.0)], 400, 0.5)
+
+
+async def test_under_queries_that_overlap_decoys_run_beside_them_and_none_is_left_out() -> None:
+    """Nobody ever waits for the last answer there, so that no query's end leaves the client idle."""
+    spot = Spot(0.5, [[number] for number in range(600)])
+    spot.begin(1)
+    for _ in range(600):
+        spot.begin(1)
+        spot.decoys.answered()
+        await asyncio.sleep(0.002)
+    await spot.decoys._ended()
+    assert within(len(spot.ran) + len(spot.decoys._due), 600, 0.5), "a coin for each, though none was alone"
+    assert len(spot.decoys._due) < 10 and all(moment.beside for moment in spot.decoys._due)
 
 
 async def test_a_long_pause_is_waited_out_unless_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,13 +151,13 @@ async def test_a_long_pause_is_waited_out_unless_somebody_asks(monkeypatch: pyte
     assert await spot.decoys.ahead() is None and len(spot.ran) == 1, "no pause is known yet"
     spot.query(1)
     now[0] += 5
-    spot.query(1)  # five seconds after the one before; the decoy of which is still due
-    assert (await spot.decoys.ahead()) == pytest.approx(5)
+    spot.query(1)  # five seconds after the one before; the decoy of which is still due, without a pause
+    assert (await spot.decoys.ahead()) == pytest.approx(5) and len(spot.ran) == 2
     now[0] += 3
     assert (await spot.decoys.ahead()) == pytest.approx(2), "no coin is thrown again, and no other pause drawn"
     now[0] += 2
     await spot.decoys.ahead()
-    assert len(spot.ran) == 2
+    assert len(spot.ran) == 3
 
 
 async def test_a_decoy_that_has_begun_is_finished_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +170,7 @@ async def test_a_decoy_that_has_begun_is_finished_whoever_asks(monkeypatch: pyte
         await ahead
     assert spot.ran == []
     await spot.decoys.ahead()
-    assert len(spot.ran) == 1 and spot.decoys.reported() == 1
+    assert len(spot.ran) == 1
 
 
 async def test_more_is_written_whenever_nothing_is_left_and_a_decoy_or_none_comes() -> None:
@@ -163,34 +187,34 @@ async def test_more_is_written_whenever_nothing_is_left_and_a_decoy_or_none_come
     assert len(spot.writer.asked) == 3 and len({tuple(ids) for ids in spot.ran}) == 9
 
 
-async def test_a_decoy_that_fails_is_not_counted_and_not_repeated() -> None:
-    spot = Spot(1, [[1], [2]])
+async def test_a_decoy_without_a_text_is_left_out_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+    spot, write = Spot(1, []), Writer.write
 
-    async def fail(query: Query, ids: list[int]) -> bool:
-        raise UnfedError("gone")
+    async def fail(*given: Any) -> list[list[int]]:
+        raise UnfedError("the verifier is gone")
 
-    spot.decoys._run = fail
+    spot.writer.write = fail  # type: ignore[method-assign]
     spot.query(1)
     with pytest.raises(UnfedError, match="gone"):
         await spot.decoys.ahead()
-    assert await spot.decoys.ahead() is None and spot.decoys.reported() == 0
-
-
-async def test_a_decoy_that_the_verifier_cannot_decide_is_not_counted() -> None:
-    spot = Spot(1, [[1], [2]])
-    spot.decided = False
+    assert await spot.decoys.ahead() is None and spot.ran == []
+    assert "there is no text for a decoy: the verifier is gone" in caplog.text
+    said = "a decoy was left out, for there is no text: the verifier is gone"
+    assert spot.told == [Note(kind="check", party="verifier", text=said)]
+    spot.writer.write = write.__get__(spot.writer)  # type: ignore[method-assign]
     spot.query(1)
-    assert await spot.decoys.ahead() is None and spot.ran and spot.decoys.reported() == 0
+    assert await spot.decoys.ahead() is None and len(spot.ran) == 1 and len(spot.told) == 1
 
 
 async def test_a_decoy_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unfed.backends.unfed.client.decoys._WITHIN", 0.02)
     spot = Spot(1, [[1], [2]], takes=60)
     spot.query(1)
-    assert await spot.decoys.ahead() is None and spot.decoys.reported() == 0
+    assert await spot.decoys.ahead() is None and spot.ran == []
+    assert [note.text for note in spot.told] == ["a decoy was not answered and checked within 0.02 s"]
     spot.takes = 0.0
     spot.query(1)
-    assert await spot.decoys.ahead() is None and spot.decoys.reported() == 1
+    assert await spot.decoys.ahead() is None and len(spot.ran) == len(spot.told) == 1
 
 
 def test_prompts_files_of_decoys(tmp_path: Path) -> None:

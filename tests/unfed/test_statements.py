@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 import torch
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unfed_sessions import NEXT, SESSION, contexts
 
-from unfed.backends.unfed.integrity.ledger import Ledgers
+from unfed.backends.unfed.client.runs import CHECKED_WITHIN
+from unfed.backends.unfed.integrity.ledger import KEPT, Ledgers
 from unfed.backends.unfed.integrity.statements import PREFIX, SCALE, Signed, Trail, fingerprint, raw, read, scaled
 from unfed.plugins import Context, UnfedError
 
@@ -67,8 +70,18 @@ def known() -> dict[str, Context]:
     return contexts("layers-0", "layers-1", "layers-2")
 
 
-def node(known: dict[str, Context], number: int, wire: str = "fp32") -> Ledgers:
-    return Ledgers(known[f"layers-{number}"], (number, number), TENSORS, wire)
+class Clock:
+    """Keeps what is to be done later."""
+
+    def __init__(self) -> None:
+        self.due: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        self.due.append((seconds, do))
+
+
+def node(known: dict[str, Context], number: int, wire: str = "fp32", clock: Clock | None = None) -> Ledgers:
+    return Ledgers(known[f"layers-{number}"], (number, number), TENSORS, wire, (clock or Clock()).later)
 
 
 def stated(known: dict[str, Context], rows: torch.Tensor, release: bytes = RELEASE) -> Signed:
@@ -134,10 +147,11 @@ def test_only_what_came_is_countersigned(known: dict[str, Context]) -> None:
     assert said.sent == said.exact == head(NEXT, "layers-1", [(0, bytes(raw(rows)))])
 
 
-def test_a_node_opens_what_it_sent_to_whoever_has_leave_and_until_the_session_is_dropped(
+def test_a_node_opens_what_it_sent_to_whoever_has_leave_for_longer_than_clients_ask(
     known: dict[str, Context],
 ) -> None:
-    ledgers, rows = node(known, 1, "fp16"), torch.rand(1, 3, 4)
+    clock = Clock()
+    ledgers, rows = node(known, 1, "fp16", clock), torch.rand(1, 3, 4)
     ledger = ledgers.of(SESSION, NEXT, ("layers-0",))
     for start, each in ((0, rows[:, :2]), (2, rows[:, 2:])):
         ledger.sends(start, each, each.half())
@@ -151,8 +165,20 @@ def test_a_node_opens_what_it_sent_to_whoever_has_leave_and_until_the_session_is
     found = ledgers.reveal(SESSION, SECRET, "verifier")
     assert torch.equal(found["rows"], rows[0]) and (found["sizes"], found["starts"]) == ([2, 1], [0, 2])
     ledgers.drop(SESSION)
+    assert ledgers.reveal(SESSION, SECRET, "verifier"), "whoever closes circuits, as a guard can, does not matter"
+    ((seconds, forget),) = clock.due
+    assert seconds == KEPT > CHECKED_WITHIN
+    forget()
     with pytest.raises(UnfedError, match="not known"):
         ledgers.reveal(SESSION, SECRET, "verifier")
+
+
+def test_what_is_dropped_before_it_is_stated_is_not_kept(known: dict[str, Context]) -> None:
+    ledgers, rows = node(known, 1), torch.rand(1, 3, 4)
+    ledgers.of(SESSION, NEXT, ("layers-0",)).sends(0, rows, rows)
+    ledgers.drop(SESSION)
+    with pytest.raises(UnfedError, match="nothing came for"):
+        ledgers.commit(SESSION, RELEASE, {})
 
 
 def test_a_session_that_nothing_came_for_is_not_stated(known: dict[str, Context]) -> None:

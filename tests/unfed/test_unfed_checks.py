@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from unfed.backends.unfed.backend import Unfed
 from unfed.backends.unfed.integrity.proof import decode, encode
 from unfed.console.cli import main
 from unfed.console.fleet.fleet import Fleet
+from unfed.console.fleet.member import Member
 from unfed.console.fleet.process import LocalLauncher
+from unfed.console.fleet.questions import Questions
+from unfed.console.party.control import Happened
 from unfed.console.runner.models import read_card
-from unfed.plugins import Failure, Metric, Note, Plan
+from unfed.plugins import Failure, Metric, Note, Phase, Plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
@@ -29,6 +33,7 @@ PROMPTS = ("a large body of salt water =>", "someone who studies the stars =>", 
 CHEATS = ("perturb", "skip", "stale", "smaller")
 AFTER = {"mpc_layers": 1}
 """Where the entries run the first layer."""
+STATED = Note(kind="check", party="verifier", text="a decoy was done again, and all was as stated")
 
 
 def plan(roles: dict[str, str] | None = None, **options: Any) -> Plan:
@@ -78,10 +83,18 @@ async def test_a_cheat_is_named_by_a_decoy_and_proven_to_anybody(
     named: str,
 ) -> None:
     proofs = tmp_path / "proofs"
-    async with fleet_of(launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs), **options)) as fleet:
+    told: list[Note] = []
+    async with fleet_of(
+        launcher, tmp_path, plan(cheat=cheat, proofs=str(proofs), **options), told=told.append
+    ) as fleet:
         first = await asked(fleet, PROMPTS[0])
         assert first.failure is None, "a decoy follows what is asked"
-        failure = await failing(fleet)
+        (news,) = told
+        assert (news.kind, news.party) == ("caught", named) and "computed something else" in news.text
+        outcome = await ask(fleet, PROMPTS[1], max_new_tokens=4)
+        failure = outcome.failure
+        assert failure is not None and not told[1:], "at once, and once"
+        assert not any(isinstance(event, Note) for event in outcome.events)
         assert (failure.kind, failure.party) == ("protocol", named)
         assert failure.message.startswith("it failed a spot check: it computed something else: off by ")
         (path,) = proofs.iterdir()
@@ -130,17 +143,57 @@ async def test_a_proof_that_was_altered_proves_nothing(launcher: LocalLauncher, 
     ],
 )
 async def test_honest_nodes_are_never_accused(launcher: LocalLauncher, tmp_path: Path, options: dict[str, Any]) -> None:
-    async with fleet_of(launcher, tmp_path, plan(**options)) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(**options), told=told.append) as fleet:
         outcomes = [await asked(fleet, PROMPTS[n % 3], max_new_tokens=8, temperature=n % 2) for n in range(6)]
         assert [each.failure for each in outcomes] == [None] * 6
         checked = [event for each in outcomes for event in each.events if isinstance(event, Note)]
         if options.get("checks") == "live":
             assert [(note.kind, note.party, note.text) for note in checked] == [
                 ("check", "verifier", "done again, and as stated")
-            ] * 6
+            ] * 6 and not told
         else:
             assert not checked
-            assert metric(outcomes, "decoys checked") == 5, "one after each, told with the next"
+            assert told == [STATED] * 6, "of the one after each, before the next is asked"
+
+
+async def test_under_queries_at_once_decoys_run_beside_them_and_honest_nodes_are_not_accused(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(), told=told.append) as fleet:
+        outcomes: list[Outcome] = []
+        for _ in range(4):
+            outcomes += await asyncio.gather(*(ask(fleet, PROMPTS[n % 3], max_new_tokens=4) for n in range(4)))
+        assert await fleet.rested()
+        outcomes.append(await asked(fleet, PROMPTS[0]))
+        outcomes.append(await asked(fleet, PROMPTS[0]))
+        assert [each.failure for each in outcomes] == [None] * 18
+        assert told == [STATED] * len(told)
+        assert 9 <= len(told) <= 18, "those that are to run beside a query wait for one"
+
+
+async def test_a_decoy_has_the_client_do_what_a_query_does(
+    launcher: LocalLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its messages would come earlier than those of a query."""
+    told: dict[str, list[tuple[object, ...]]] = {}
+    happened = Questions.happened
+
+    def hear(self: Questions, member: Member, report: Happened) -> None:
+        event = report.event
+        of = (event.name, event.kind, event.seconds is None) if isinstance(event, Phase) else (type(event).__name__,)
+        if member.spec.name == "client" and of[0] not in ("tokenise", "Metric", "Route"):
+            told.setdefault(report.query, []).append(of)
+        happened(self, member, report)
+
+    monkeypatch.setattr(Questions, "happened", hear)
+    text = tmp_path / "decoys.jsonl"
+    text.write_text(json.dumps({"prompt": PROMPTS[0]}) + "\n")
+    async with fleet_of(launcher, tmp_path, plan(decoys=str(text))) as fleet:
+        assert (await asked(fleet, PROMPTS[0])).failure is None
+        real, decoy = told.values()
+        assert real == decoy and ("Token",) in real and ("decode", "online", True) in real and ("Finished",) in real
 
 
 # -- how often
@@ -221,6 +274,33 @@ async def test_one_who_countersigns_regardless_does_not_hide_who_lies(launcher: 
     async with fleet_of(launcher, tmp_path, made) as fleet:
         failure = await failing(fleet)
         assert failure.kind == "protocol" and failure.party in ("layers-0", "layers-1")
+
+
+async def test_a_guard_that_closes_circuits_has_nobody_accused(launcher: LocalLauncher, tmp_path: Path) -> None:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan({"guard": "unfed_rogues:Closing"}), told=told.append) as fleet:
+        outcomes = [await asked(fleet, prompt) for prompt in PROMPTS]
+        assert [each.failure for each in outcomes] == [None] * 3 and told == [STATED] * 3
+
+
+@pytest.mark.parametrize("kind", ["decoys", "live"])
+async def test_where_a_check_is_held_back_nobody_is_accused(launcher: LocalLauncher, tmp_path: Path, kind: str) -> None:
+    rogues = {"guard": "unfed_rogues:Withholding", "client": "unfed_rogues:Hurried"}
+    told: list[Note] = []
+    made = plan(rogues, checks=kind, cheat="skip")
+    async with fleet_of(launcher, tmp_path, made, told=told.append) as fleet:
+        outcomes = [await asked(fleet, prompt) for prompt in PROMPTS[:2]]
+        why = "a decoy could not be checked: the verifier has not done it again within 2 s"
+        assert [(note.kind, note.party, note.text) for note in told] == [("check", "verifier", why)] * (
+            2 if kind == "decoys" else 0
+        )
+        for outcome in outcomes:
+            if kind == "decoys":
+                assert outcome.failure is None
+            else:
+                assert outcome.failure is not None and outcome.failure.party == "client", "which gave up"
+                assert "the verifier has not done it again within 2 s" in outcome.failure.message
+        assert kind == "live" or "a decoy was not answered and checked: the verifier has not" in log_of(fleet, "client")
 
 
 async def test_a_verifier_without_leave_is_shown_nothing(launcher: LocalLauncher, tmp_path: Path) -> None:

@@ -27,12 +27,16 @@ def plan(roles: dict[str, str], **options: Any) -> Plan:
     return with_roles(made, {name.replace("-", "_"): f"unfed_rogues:{role}" for name, role in roles.items()})
 
 
-def fleet_of(launcher: LocalLauncher, folder: Path, made: Plan) -> Any:
-    return running(launcher, made, folder, models={"model": read_card(DEMO)})
+def fleet_of(launcher: LocalLauncher, folder: Path, made: Plan, told: list[Note]) -> Any:
+    return running(launcher, made, folder, models={"model": read_card(DEMO)}, told=told.append)
 
 
-def notes(*outcomes: Outcome) -> list[tuple[str, str]]:
-    return [(event.kind, event.party) for each in outcomes for event in each.events if isinstance(event, Note)]
+def notes(*outcomes: Outcome) -> list[Note]:
+    return [event for each in outcomes for event in each.events if isinstance(event, Note)]
+
+
+def about(found: list[Note]) -> list[tuple[str, str]]:
+    return [(note.kind, note.party) for note in found]
 
 
 def is_of_the_three(outcome: Outcome) -> bool:
@@ -48,14 +52,15 @@ def is_of_the_three(outcome: Outcome) -> bool:
 async def test_what_entries_and_dealer_do_wrong_is_found_out_by_a_decoy_and_nobody_is_accused(
     launcher: LocalLauncher, tmp_path: Path, rogue: dict[str, str]
 ) -> None:
-    proofs = tmp_path / "proofs"
-    async with fleet_of(launcher, tmp_path, plan(rogue, proofs=str(proofs))) as fleet:
+    proofs, told = tmp_path / "proofs", list[Note]()
+    async with fleet_of(launcher, tmp_path, plan(rogue, proofs=str(proofs)), told) as fleet:
         first = await ask(fleet, PROMPTS[0], max_new_tokens=3)
         assert first.failure is None and not notes(first), "a decoy follows what is asked"
         assert await fleet.rested()
         second, third = [await ask(fleet, prompt, max_new_tokens=3) for prompt in PROMPTS]
         assert is_of_the_three(second) and is_of_the_three(third)
-        assert notes(second, third) == [("doubted", name) for name in THREE], "each once, none that it was it"
+        assert about(told) == [("doubted", name) for name in THREE], "each once, none that it was it"
+        assert not notes(second, third)
         assert not any(isinstance(event, Token) for event in (*second.events, *third.events))
     assert not proofs.exists()
 
@@ -64,21 +69,24 @@ async def test_a_live_check_finds_it_before_the_answer_counts_and_doubts_nobody_
     launcher: LocalLauncher, tmp_path: Path
 ) -> None:
     made = plan({"entry-0": "Turning", "verifier": "Telling"}, checks="live", mpc_layers=2, tail=1)
-    async with fleet_of(launcher, tmp_path, made) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, made, told) as fleet:
         honest = await ask(fleet, PROMPTS[0], max_new_tokens=6)
-        assert honest.failure is None and notes(honest) == [("check", "verifier")]
+        assert honest.failure is None and about(notes(honest)) == [("check", "verifier")]
         assert log_of(fleet, "verifier").count("off by") == 1
-        assert is_of_the_three(await ask(fleet, PROMPTS[1], max_new_tokens=3))
+        wrong = await ask(fleet, PROMPTS[1], max_new_tokens=3)
+        assert is_of_the_three(wrong) and about(notes(wrong)) == [("doubted", name) for name in THREE]
+        assert not told
 
 
 async def test_a_guard_that_falls_in_a_decoy_is_nobodys_fault(launcher: LocalLauncher, tmp_path: Path) -> None:
     """It is not known then whether all did what they should; what is asked fails for the same reason."""
-    async with fleet_of(launcher, tmp_path, plan(dict.fromkeys(ENTRIES, "Overflowing"))) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, plan(dict.fromkeys(ENTRIES, "Overflowing")), told) as fleet:
         for prompt in PROMPTS:
             outcome = await ask(fleet, prompt, max_new_tokens=1)
             assert outcome.failure is not None and "left the range" in outcome.failure.message
             assert not notes(outcome)
             assert await fleet.rested()
-        log = log_of(fleet, "client")
-        assert log.count("a decoy could not be checked: the model's numbers left the range") == 2
-        assert "failed a spot check" not in log
+        assert about(told) == [("check", "verifier")] * 2
+        assert all("a decoy could not be checked: the model's numbers left the range" in note.text for note in told)

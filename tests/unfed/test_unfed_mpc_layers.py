@@ -97,15 +97,15 @@ async def test_tokens_are_plains_logits_are_close_and_honest_parties_are_not_acc
 ) -> None:
     reference = Reference(folder)
     made = plan({"verifier": "unfed_rogues:Telling"}, folder, mpc_layers=layers, check_rate=1, **more)
-    async with fleet_of(launcher, tmp_path, made, folder) as fleet:
+    told: list[Note] = []
+    async with fleet_of(launcher, tmp_path, made, folder, told=told.append) as fleet:
         for prompt in PROMPTS[:2]:
             outcome = await ask(fleet, prompt, max_new_tokens=12, logits=True)
-            assert outcome.failure is None and not any(isinstance(event, Note) for event in outcome.events)
             assert list(outcome.answer.token_ids) == reference.greedy(prompt, 12)
             assert reference.error(prompt, outcome.events) <= 0.01
             assert outcome.finished.offline > 0
             assert await fleet.rested()
-        assert (await ask(fleet, PROMPTS[0], max_new_tokens=1)).failure is None
+        assert [note.text for note in told] == ["a decoy was done again, and all was as stated"] * 2
         off = [float(said) for said in re.findall(r"off by (\S+)", log_of(fleet, "verifier"))]
         assert len(off) == 2 and max(off) < OFF < TOGETHER / 3
 

@@ -237,13 +237,9 @@ class Guards:
         return torch.stack(self._sums).sum()
 
 
-class OutOfRange(UnfedError):
-    """Guards fell."""
-
-
-def out_of_range(hint: str) -> OutOfRange:
+def out_of_range(hint: str) -> UnfedError:
     """What a client says where guards fell: the fault lies with no party."""
-    return OutOfRange(
+    return UnfedError(
         "the model's numbers left the range that was calibrated, so that this answer would be wrong",
         kind="role",
         hint=hint,

@@ -31,7 +31,7 @@ class Caught:
         self._news: list[Note] = []
 
     def add(self, verdict: Verdict) -> Failed:
-        """Keep the proof, and what is to be said to whoever asks next."""
+        """Keep the proof, and what is to be said of it."""
         if verdict.among:
             return self._add_together(verdict)
         party, hint = verdict.party, "replace it"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import torch
 
-from unfed.plugins import Answer, ClientRole, Failure, Metric, Note, Query, Route, Token, UnfedError, serve
+from unfed.plugins import Answer, ClientRole, Failure, Note, Query, Route, Token, UnfedError, serve
 
 from ...common.ends import Head
 from ...common.generation import Generation
@@ -16,13 +17,15 @@ from ...common.sampling import Sampler
 from ...common.shard import shard
 from ...common.text import Text
 from ...mpc.engine.embedding import keys
-from ..names import DECOYS, ENTRIES
-from .caught import Caught
+from ..names import DECOYS, ENTRIES, VERIFIER
+from .caught import Caught, Failed
 from .decoys import Decoys
 from .runs import Runs
 from .texts import Texts, read_texts
 from .verification import Verification
 from .ways import Ways
+
+log = logging.getLogger("unfed.backends.unfed")
 
 
 class Client(ClientRole):
@@ -59,7 +62,7 @@ class Client(ClientRole):
         if verification is not None and self._checks["kind"] == "decoys":
             texts = Texts(self._texts_beside(), self._text.encode)
             end = next(iter(self._generation.ends), 0)
-            self._decoys = Decoys(verification, self._checks["rate"], texts, end, self._decoy)
+            self._decoys = Decoys(verification, self._checks["rate"], texts, end, self.ctx.rehearse, self.ctx.tell)
 
     def _texts_beside(self) -> list[str]:
         if named := self._checks["decoys"]:
@@ -67,27 +70,22 @@ class Client(ClientRole):
         beside = Path(self.ctx.model.card.folder) / DECOYS
         return read_texts(beside) if beside.is_file() else []
 
-    async def answer(self, query: Query) -> AsyncIterator[Token | Metric | Note | Route | Answer]:
-        for note in self._caught.news():
-            yield note
+    async def answer(self, query: Query) -> AsyncIterator[Token | Note | Route | Answer]:
+        if self._decoys is not None and (text := self._decoys.given(query.id)) is not None:
+            async with aclosing(self._pretend(query, text, self._decoys)) as events:
+                async for event in events:
+                    yield event
+            return
         self._caught.check(ENTRIES)
         with self.ctx.phase("tokenise"):
             prompt = self._text.encode(query.prompt)
         sampler = self._sampler(query, prompt)
         if self._decoys is not None:
             self._decoys.asked(query, len(prompt))
-            if checked := self._decoys.reported():
-                yield Metric(name="decoys checked", value=checked)
         try:
-            stream = self._text.stream()
-            async with aclosing(self._runs.tokens(prompt, sampler)) as found:
-                async for each in found:
-                    if isinstance(each, Note | Route):
-                        yield each
-                        continue
-                    token, logits = each
-                    text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
-                    yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
+            async with aclosing(self._events(query, sampler, self._runs.tokens(prompt, sampler))) as found:
+                async for answered in found:
+                    yield answered
         except UnfedError:
             for note in self._caught.news():
                 yield note
@@ -95,16 +93,53 @@ class Client(ClientRole):
         finally:
             if self._decoys is not None:
                 self._decoys.answered()
+
+    async def _events(
+        self, query: Query, sampler: Sampler, found: AsyncGenerator[tuple[int, torch.Tensor] | Note | Route]
+    ) -> AsyncGenerator[Token | Note | Route | Answer]:
+        stream = self._text.stream()
+        async with aclosing(found):
+            async for each in found:
+                if isinstance(each, Note | Route):
+                    yield each
+                    continue
+                token, logits = each
+                text = stream.add(token) + (stream.finish() if sampler.stopped is not None else "")
+                yield Token(id=token, text=text, logits=logits.numpy().tobytes() if query.logits else None)
         assert sampler.stopped is not None
         yield Answer(text=stream.shown, token_ids=tuple(sampler.tokens), stopped=sampler.stopped)
 
     # -- decoys
 
     async def ahead(self) -> float | None:
+        self._tell_of_caught()  # a query may have been cancelled before it could
         return None if self._decoys is None else await self._decoys.ahead()
 
-    async def _decoy(self, query: Query, prompt: list[int]) -> bool:
-        return await self._runs.decoy(prompt, self._sampler(query, prompt))
+    async def _pretend(
+        self, query: Query, text: list[int], decoys: Decoys
+    ) -> AsyncGenerator[Token | Note | Route | Answer]:
+        """Answer a decoy: what can be seen of it is done as for a real query, and what came of it is told apart."""
+        sampler = self._sampler(query, text)
+        try:
+            async with aclosing(self._events(query, sampler, self._runs.decoy(text, sampler))) as events:
+                async for event in events:
+                    yield event
+            decoys.told("was done again, and all was as stated")
+        except UnfedError as error:
+            failure = error.failure
+            if isinstance(error, Failed):
+                self._tell_of_caught()
+            elif failure.kind == "protocol" and failure.party is not None:
+                self._caught.keep(failure.party, error)
+                self._tell_of_caught()
+            else:
+                decoys.told(f"could not be checked: {failure.message}", failure.party or VERIFIER)
+            level = logging.INFO if failure.kind == "party-lost" else logging.WARNING
+            log.log(level, "a decoy was not answered and checked: %s", error)
+
+    def _tell_of_caught(self) -> None:
+        for note in self._caught.news():
+            self.ctx.tell(note)
 
     def _sampler(self, query: Query, prompt: list[int]) -> Sampler:
         return Sampler.of(query, self._generation, prompt, self.ctx.model.card.context)

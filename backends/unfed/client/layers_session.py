@@ -52,7 +52,7 @@ class LayersSession(Session):
         """Likewise.
 
         Raises:
-            OutOfRange: a number left the range that the protocol can compute in, so that they would be wrong.
+            UnfedError: a number left the range that the protocol can compute in, so that they would be wrong.
         """
         hidden = await super().result()
         if sum([await each.next() for each in self._guards]) % (1 << 64):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -15,20 +15,20 @@ from unfed.plugins import Context, Failure, Note, Route, UnfedError
 from ...common.ends import Head
 from ...common.sampling import Sampler
 from ...common.shard import Shard
-from ...mpc.transformer.program import OutOfRange
 from ..integrity.statements import Signed
 from ..names import VERIFIER
 from .agreement import agreed
-from .caught import Caught, Failed
+from .caught import Caught
 from .layers_session import LayersSession
 from .session import Session
 from .verification import Verification, falls
 from .ways import Way, Ways
 
-log = logging.getLogger("unfed.backends.unfed")
-
 TRIES = 6
 """Losses in a row, without a token between them, after which an answer is given up."""
+CHECKED_WITHIN = 120.0
+"""Seconds from the end of a session until the verifier has to have done it again: as long as honest nodes can surely
+open what they sent (see `ledger.KEPT`). After that nobody can be held to it."""
 
 
 class Runs:
@@ -67,14 +67,12 @@ class Runs:
             try:
                 async with self._session(way) as session:
                     if sampler.stopped is None:
-                        yield Route(steps=way.steps)
-                        async with aclosing(self._run(session, ids, sampler)) as found:
-                            async for token, logits in found:
-                                ids.append(token)
-                                tries = 0
-                                yield token, logits
-                                if (seconds := session.pace.news(last=sampler.stopped is not None)) is not None:
-                                    yield Route(steps=way.steps, seconds=seconds)
+                        async with aclosing(self._told(session, ids, sampler)) as found:
+                            async for each in found:
+                                if isinstance(each, tuple):
+                                    ids.append(each[0])
+                                    tries = 0
+                                yield each
                         if self._verification is not None:
                             for note in await self._account(session, len(sampler.tokens)):
                                 yield note
@@ -87,6 +85,32 @@ class Runs:
                     yield Note(kind="check", party=party, text="lost before the answer was accounted for")
                     return
                 yield Note(kind="retry", party=party, text=f"lost; asked again from token {len(ids) - len(prompt)} on")
+
+    async def decoy(self, prompt: list[int], sampler: Sampler) -> AsyncGenerator[tuple[int, torch.Tensor] | Route]:
+        """Likewise, of a text that nobody has asked: then it is done again.
+
+        Raises:
+            UnfedError: it could not be, or a party was lost, which breaks it off; or naming who was caught.
+        """
+        async with self._session(await self._ways.way()) as session:
+            async with aclosing(self._told(session, prompt, sampler)) as found:
+                async for each in found:
+                    yield each
+            with self._ctx.phase("statements"):
+                said = await self._said(session)
+            if told := await self._check(session, said):
+                raise UnfedError(told, kind="timeout", party=VERIFIER)
+
+    async def _told(
+        self, session: Session, ids: Sequence[int], sampler: Sampler
+    ) -> AsyncGenerator[tuple[int, torch.Tensor] | Route]:
+        """What comes of a session, with the way that it takes and its pace."""
+        yield Route(steps=session.way.steps)
+        async with aclosing(self._run(session, list(ids), sampler)) as found:
+            async for each in found:
+                yield each
+                if (seconds := session.pace.news(last=sampler.stopped is not None)) is not None:
+                    yield Route(steps=session.way.steps, seconds=seconds)
 
     async def _run(
         self, session: Session, ids: list[int], sampler: Sampler
@@ -142,46 +166,31 @@ class Runs:
         return said
 
     async def _check(self, session: Session, said: Sequence[Signed]) -> str:
-        """Have the verifier do it again.
+        """Have the verifier do it again, with the session's circuits closed, as after any other.
 
         Returns:
             Why that could not be, if so.
 
         Raises:
             Failed: whoever did something else than it should, or one of those whom it was one of.
-            UnfedError: naming whoever is lost.
+            UnfedError: naming whoever is lost; or (`timeout`) it was held back.
         """
         assert self._verification is not None
-        verdict = await self._verification.check(session, said)
+        await session.close()
+        try:
+            async with asyncio.timeout_at(session.over_since + CHECKED_WITHIN):
+                verdict = await self._verification.check(session, said)
+        except TimeoutError:
+            raise UnfedError(
+                f"the verifier has not done it again within {CHECKED_WITHIN:g} s",
+                kind="timeout",
+                hint="it, or a relay on the way to it, keeps that back or is slow",
+            ) from None
         if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
             raise session.lost
         if verdict.party or verdict.among:
             raise self._caught.add(verdict)
         return verdict.what
-
-    async def decoy(self, prompt: list[int], sampler: Sampler) -> bool:
-        """A session like any other, of a text that nobody has asked; then it is done again. Whether that could be."""
-        try:
-            async with self._session(await self._ways.way()) as session:
-                async for _ in self._run(session, prompt, sampler):
-                    pass
-                if told := await self._check(session, await self._said(session)):
-                    log.warning("a decoy could not be checked: %s", told)
-                    return False
-        except Failed as error:
-            log.warning("a decoy was not answered as it should be: %s", error)
-        except OutOfRange as error:  # the nodes are not told, so that their numbers say nothing of them
-            log.warning("a decoy could not be checked: %s", error)
-            return False
-        except UnfedError as error:
-            if error.failure.kind == "party-lost":
-                log.info("a decoy was broken off: %s", error)
-                return False
-            if error.failure.kind != "protocol" or error.failure.party is None:
-                raise
-            self._caught.keep(error.failure.party, error)  # whoever asks next is told
-            log.warning("a decoy was not answered as it should be: %s", error)
-        return True
 
     # -- sessions
 

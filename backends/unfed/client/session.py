@@ -48,6 +48,7 @@ class Session:
         pace: how fast its tokens come.
         cells: by entry, what it was asked, and at which place.
         asked, results: trails of that, and of what came back.
+        over_since: when the nodes were asked to state what they did, on the loop's clock.
     """
 
     answering: tuple[int, ...] = (2,)
@@ -62,6 +63,8 @@ class Session:
         self._stated = stated
         self.pace = Pace()
         self.lost: UnfedError | None = None
+        self.over_since = 0.0
+        self._closed = False
         self.cells: tuple[list[tuple[int, bytes]], ...] = ([], [])
         self.asked = tuple(Trail(self.session, CLIENT) for _ in self.cells)
         self.results = Trail(self.reply, way.route[-1])
@@ -102,6 +105,7 @@ class Session:
 
     async def statements(self) -> list[Signed]:
         """What all nodes state that they did, now that nothing more is asked: both entries, then layer after layer."""
+        self.over_since = asyncio.get_running_loop().time()
         for number in range(len(self.cells)):
             await self._send(number, over(self.release))
         return await self._statements
@@ -149,6 +153,9 @@ class Session:
             self._statements.set_result(found)
 
     async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close
             for name in self.names:
                 await self._ctx.send(self._guard, "close", circuit=name)

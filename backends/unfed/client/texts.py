@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import msgspec
 
 from unfed.plugins import UnfedError
 
-_RECENT = 64
 _random = secrets.SystemRandom()
 
 
@@ -37,26 +35,6 @@ def read_texts(path: Path) -> list[str]:
             except msgspec.MsgspecError as error:
                 raise UnfedError(f"{path}, line {number}: {error}", kind="bad-input") from None
     return found
-
-
-class Habits:
-    """How whoever asks has been asking lately, so that decoys come like their queries: lengths, and pauses."""
-
-    def __init__(self) -> None:
-        self._lengths: deque[int] = deque(maxlen=_RECENT)
-        self._pauses: deque[float] = deque(maxlen=_RECENT)
-
-    def asked(self, tokens: int, pause: float | None) -> None:
-        """A prompt of so many tokens, so many seconds after the query before it was over."""
-        self._lengths.append(tokens)
-        if pause is not None:
-            self._pauses.append(pause)
-
-    def length(self) -> int:
-        return _random.choice(self._lengths)
-
-    def pause(self) -> float:
-        return _random.choice(self._pauses) if self._pauses else 0.0
 
 
 class Texts:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,16 @@ import torch
 from unfed.plugins import Context, UnfedError
 
 from .statements import Signed, Statement, Trail, fingerprint, raw, read, scaled, sign
+
+KEPT = 150.0
+"""Seconds for which what was sent in a session can be asked for once it is stated, however its circuits fare: or
+whoever closes them, as the guard can, would have honest nodes look as if they refused."""
+Later = Callable[[float, Callable[[], None]], object]
+
+
+def later(seconds: float, do: Callable[[], None]) -> None:
+    """Have something done then, by the running loop."""
+    asyncio.get_running_loop().call_later(seconds, do)
 
 
 class Ledger:
@@ -57,10 +68,18 @@ class Ledgers:
 
     Args:
         layers, tensors, wire: what its statements say of itself.
+        later: has something done after so many seconds.
     """
 
-    def __init__(self, ctx: Context, layers: tuple[int, ...], tensors: dict[str, torch.Tensor], wire: str) -> None:
-        self._ctx = ctx
+    def __init__(
+        self,
+        ctx: Context,
+        layers: tuple[int, ...],
+        tensors: dict[str, torch.Tensor],
+        wire: str,
+        later: Later = later,
+    ) -> None:
+        self._ctx, self._later = ctx, later
         self._layers, self._weights, self._wire = layers, fingerprint(tensors), wire
         self._open: dict[bytes, Ledger] = {}
         self._stated: dict[bytes, Ledger] = {}
@@ -87,6 +106,7 @@ class Ledgers:
                 raise UnfedError(f"{name} says that it sent something else than it did", kind="protocol", party=name)
         ledger.release = release
         self._stated[session] = ledger
+        self._later(KEPT, lambda: self._forget(session))
         return sign(self._ctx, self.statement(ledger))
 
     def statement(self, ledger: Ledger) -> Statement:
@@ -105,8 +125,10 @@ class Ledgers:
         )
 
     def drop(self, session: bytes) -> None:
-        """A session's circuits are closed: nobody will ask about it any more."""
+        """A session's circuits are closed: if it is not stated by now, it never will be."""
         self._open.pop(session, None)
+
+    def _forget(self, session: bytes) -> None:
         self._stated.pop(session, None)
 
     def reveal(self, session: bytes, secret: bytes, sender: str) -> dict[str, Any]:

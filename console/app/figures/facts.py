@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
+from ...results.record import News, NoteInfo
 from ..columns import Column
 from . import numbers, promises
 from .grid import Cell, grid, section, table
@@ -132,15 +134,13 @@ def phases(column: Column, width: int) -> list[Line]:
     return table(["phase", "time"], rows, width, grow=0) if rows else []
 
 
-def notes(column: Column, width: int, last: int = 0) -> list[Line]:
-    """What happened on the way to the answer, such as retries: when, to whom, and in words that wrap.
-
-    Args:
-        last: only so many, if not 0.
-    """
+def notes(told: Iterable[NoteInfo | News], width: int) -> list[Line]:
+    """What happened on the way to an answer, such as retries, or between two: when (seconds since the query began, or
+    the time of day), to whom, and in words that wrap."""
     out: list[Line] = []
-    for note in column.notes[-last:]:
-        head = f"{numbers.seconds(note.at)}  {clean_line(note.kind)}"
+    for note in told:
+        when = numbers.seconds(note.at) if isinstance(note, NoteInfo) else numbers.time_of_day(note.at)
+        head = f"{when}  {clean_line(note.kind)}"
         text = f"{note.party}: {note.text}" if note.party and note.party not in note.text else note.text
         out += hanging((head, "dim"), clean_line(text), "plain", width, len(head) + 2)
     return out
@@ -175,7 +175,7 @@ def below(column: Column, width: int) -> list[Line]:
         out += [(), section("on the wire (without TLS)", width), *rows]
     if rows := audit(column, width):
         out += [(), section("recorded and attacked", width), *rows]
-    if rows := notes(column, width):
+    if rows := notes(column.notes, width):
         out += [(), section("on the way", width), *rows]
     if rows := phases(column, width):
         out += [(), section("phases", width), *rows]

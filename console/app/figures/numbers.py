@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 
 NOTHING = "–"
@@ -27,6 +28,17 @@ def seconds(value: float | None) -> str:
         return f"{_three(value)} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s"
+
+
+def time_of_day(at: str) -> str:
+    """Of a moment in ISO 8601, on this computer's clock: `14:03:22`."""
+    return f"{datetime.datetime.fromisoformat(at).astimezone():%H:%M:%S}"
+
+
+def milliseconds(value: float) -> str:
+    """A latency in milliseconds, for places that name the unit once: `0.12`, `2.5`, `20`."""
+    value *= 1e3
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
 
 
 def size(count: float | None) -> str:

@@ -86,11 +86,14 @@ def summary(parties: Iterable[PartyState]) -> list[Span]:
     return spans
 
 
-def about(party: PartyState) -> list[Span]:
-    """The heading of the log pane."""
+def about(party: PartyState, links: Mapping[str, float]) -> list[Span]:
+    """The heading of the log pane; `links` are seconds one way by peer, where they are known."""
     spans: list[Span] = [(f"{clean_line(party.variant)}/{clean_line(party.name)}", "strong")]
     spans.append(("  trusted: yours" if party.trusted else "  untrusted", "accent" if party.trusted else "dim"))
     spans.append((f"  {clean_line(party.role)}", "dim"))
     if party.note:
         spans.append((f"  {clean_line(party.note)}", HEALTH[party.health][1]))
+    if links:
+        told = ", ".join(f"{clean_line(peer)} {numbers.milliseconds(seconds)}" for peer, seconds in links.items())
+        spans.append((f"  ms to {told}", "dim"))
     return spans

@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from ..actions import bindings
+from ..figures.latency import links
 from ..figures.parties import Key, about, ordered, summary
 from ..figures.routes import routes
 from ..figures.text import Line
@@ -97,9 +98,10 @@ class FleetScreen(Page):
         self.app.call_from_thread(self._show_log, key, lines)
 
     def _show_log(self, key: Key, lines: list[str]) -> None:
-        if (party := self.unfed.board.parties.get(key)) is not None:
+        parties = self.unfed.board.parties
+        if (party := parties.get(key)) is not None:
             self._log_of = key
-            self.query_one(LogPane).show(about(party), lines)
+            self.query_one(LogPane).show(about(party, links(parties, party)), lines)
 
     # keys
 

@@ -18,7 +18,8 @@ class LogPane(VerticalScroll):
 
     HELP = (
         "The end of the selected party's log file: what its process wrote to stderr. Logs never hold prompts, tokens, "
-        "keys or shares. Scroll up to stop following, down to the end to follow again."
+        "keys or shares. The heading says how many milliseconds a message takes over each of the party's links: half "
+        "of a round trip, the least of the last few. Scroll up to stop following, down to the end to follow again."
     )
 
     def __init__(self) -> None:

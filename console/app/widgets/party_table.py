@@ -16,6 +16,8 @@ class PartyTable(LiveTable):
         "Every party is a process of its own, the client too: the client alone is trusted and may see the prompt. "
         "CPU is of one core over the last heartbeat. PSS counts memory that processes share by share, RSS counts it in "
         "full for each. Traffic is frames on the wire without TLS overhead. × counts restarts. "
+        "Below stands the way that a query takes, where its technique tells one: on each arrow the milliseconds that a "
+        "message takes over that link, half of a round trip. "
         "k kills the selected process the hard way, after asking; r starts it again under a new key."
     )
 
