@@ -33,6 +33,15 @@ CHROMIUM = (
     "--hide-scrollbars",
     "--force-device-scale-factor=1",
 )
+PROFILE = f"""
+template = "{{prompt}} =>"
+[models]
+model = "{HERE.parents[1] / "profiles" / "demo" / "model"}"
+[run]
+max_new_tokens = 16
+[backends.unfed]
+check_rate = 1
+"""
 PROMPT = "a small furry animal that people keep in their homes and that chases mice"
 
 
@@ -55,8 +64,21 @@ async def make(size: tuple[int, int], suffix: str) -> None:
         await pilot.press(*("space" if c == " " else c for c in PROMPT), "enter")
         await settled(pilot, 60)
         save(app.export_screenshot(), f"compare{suffix}")
-        await pilot.press("f4")
+
+
+async def make_fleet(profile: Path, size: tuple[int, int], suffix: str) -> None:
+    """The Fleet screen with the way of a query, measured links and the check of a decoy."""
+    app = UnfedApp(LocalDesk(), profile=str(profile))
+    async with app.run_test(size=size) as pilot:
         await pilot.pause(2)
+        await pilot.press("f3")
+        await pilot.pause(0.5)
+        await pilot.press(*("space" if c == " " else c for c in PROMPT), "enter", "f4")
+        for _ in range(600):
+            await pilot.pause(0.1)
+            if app.board.record is not None and app.board.news:
+                break
+        await pilot.pause(5)  # the least of several round trips, of processes that are idle by then
         save(app.export_screenshot(), f"fleet{suffix}")
 
 
@@ -89,6 +111,10 @@ def main() -> None:
         os.environ["UNFED_CONFIG_DIR"] = state
         asyncio.run(make((120, 36), ""))
         asyncio.run(make((80, 24), "-80x24"))
+        profile = Path(state, "profile.toml")
+        profile.write_text(PROFILE)
+        asyncio.run(make_fleet(profile, (120, 36), ""))
+        asyncio.run(make_fleet(profile, (80, 24), "-80x24"))
 
 
 if __name__ == "__main__":

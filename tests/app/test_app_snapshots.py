@@ -158,7 +158,8 @@ def test_fleet_with_the_way_of_a_query(picture, size):
             app.desk.scripted.watch(PartyChanged(hop))
         await app.session.kill("split", "layers-1")
         await until(pilot, lambda: app.board.parties[("split", "layers-1")].health == "lost")
-        await until(pilot, lambda: app.screen._log_of is not None and "─2.6→ entry-0 | entry-1" in shown(app))
+        await until(pilot, lambda: app.screen._log_of is not None and app.board.news)
+        await until(pilot, lambda: "─2.6→ entry-0 | entry-1" in shown(app) and "lost; asked again" in shown(app))
 
     assert picture(size, act, prepare, profile="demo")
 
