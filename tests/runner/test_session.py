@@ -18,16 +18,16 @@ from real_fleets import Lent
 
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.results.check import faults
-from unfed.console.results.record import Prompt, Record, to_json
+from unfed.console.results.record import Prompt, Record, news, to_json
 from unfed.console.runner.attached import AttachedFleet
 from unfed.console.runner.build import Wanted, build
-from unfed.console.runner.notices import Answering, Notice, ResultReady, RunBegan, RunEnded
-from unfed.console.runner.orders import packed, socket_path, unpacked
+from unfed.console.runner.notices import Answering, Notice, ResultReady, RunBegan, RunEnded, Told
+from unfed.console.runner.orders import decode_report, packed, socket_path, unpacked
 from unfed.console.runner.outcome import blank
 from unfed.console.runner.request import Request
 from unfed.console.runner.session import Session
 from unfed.console.runner.supervisor import Supervisor
-from unfed.plugins import Emulation, Token, UnfedError
+from unfed.plugins import Emulation, Note, Token, UnfedError
 from unfed.plugins.host import PluginHost
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
@@ -77,6 +77,11 @@ def when_streaming(variant: str, act: Callable[[], object], after: int = 3) -> C
 
 def pid_of(session: Session, variant: str, party: str) -> int:
     return next(state.pid for state in session.parties() if (state.variant, state.name) == (variant, party))
+
+
+async def test_news_reach_consoles_that_are_attached() -> None:
+    told = Told(news("unfed", Note(kind="caught", text="it failed a spot check", party="layers-1")))
+    assert decode_report(packed(told)[4:]) == told
 
 
 async def test_a_run_makes_a_valid_record(session: Session, model: Path) -> None:
