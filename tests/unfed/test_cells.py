@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unfed.backends.mpc.engine.embedding import keys, levels, look_up
 from unfed.backends.mpc.engine.rows import HALF, Rows
 from unfed.backends.unfed.bits import bits_of, numbers_of
-from unfed.backends.unfed.circuits.cells import Over, asked, over, read
+from unfed.backends.unfed.circuits.cells import Done, Over, asked, done, over, read
 from unfed.backends.unfed.circuits.onion import Unsealed, bucket, padded
 from unfed.backends.unfed.integrity.statements import Signed
 from unfed.backends.unfed.nodes.results import read_back, result, stated
@@ -33,6 +33,8 @@ def test_keys_arrive_as_they_were_sent(ids: list[int], start: int) -> None:
 
 def test_the_end_and_what_is_stated_arrive_as_they_were_sent() -> None:
     assert read(over(bytes(range(32))), VOCAB, DEPTH) == Over(bytes(range(32)))
+    assert read(done(bytes(range(32))), VOCAB, DEPTH) == Done(bytes(range(32)))
+    assert len(done(bytes(32))) == len(over(bytes(32)))
     said = [Signed(b"one", b"his"), Signed(b"other", b"hers")]
     assert read_back(stated(said), 8) == said
 

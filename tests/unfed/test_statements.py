@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -19,7 +20,8 @@ from unfed.plugins import Context, UnfedError
 quick = settings(max_examples=60, deadline=None)
 steps = st.lists(st.tuples(st.integers(0, 300), st.binary(max_size=12)), max_size=5)
 SECRET = bytes(32)
-RELEASE = bytes.fromhex("66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925")  # SHA-256 of 32 zeros
+LEAVE = bytes.fromhex("66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925")  # SHA-256 of 32 zeros
+RELEASE = sha256(LEAVE).digest()
 TENSORS = {"w": torch.arange(4.0)}
 
 
@@ -147,26 +149,39 @@ def test_only_what_came_is_countersigned(known: dict[str, Context]) -> None:
     assert said.sent == said.exact == head(NEXT, "layers-1", [(0, bytes(raw(rows)))])
 
 
-def test_a_node_opens_what_it_sent_to_whoever_has_leave_for_longer_than_clients_ask(
-    known: dict[str, Context],
-) -> None:
-    clock = Clock()
-    ledgers, rows = node(known, 1, "fp16", clock), torch.rand(1, 3, 4)
+def test_a_node_opens_what_it_sent_to_whoever_has_leave(known: dict[str, Context]) -> None:
+    ledgers, rows = node(known, 1, "fp16"), torch.rand(1, 3, 4)
     ledger = ledgers.of(SESSION, NEXT, ("layers-0",))
     for start, each in ((0, rows[:, :2]), (2, rows[:, 2:])):
         ledger.sends(start, each, each.half())
     with pytest.raises(UnfedError, match="not known"):
         ledgers.reveal(SESSION, SECRET, "verifier")  # it is not stated yet
     ledgers.commit(SESSION, RELEASE, {})
-    for secret in (b"", RELEASE, bytes(31) + b"\1"):
+    for secret in (b"", LEAVE, RELEASE, bytes(31) + b"\1"):
         with pytest.raises(UnfedError, match="no leave") as caught:
             ledgers.reveal(SESSION, secret, "verifier")
         assert caught.value.failure.party == "verifier"
     found = ledgers.reveal(SESSION, SECRET, "verifier")
     assert torch.equal(found["rows"], rows[0]) and (found["sizes"], found["starts"]) == ([2, 1], [0, 2])
-    ledgers.drop(SESSION)
-    assert ledgers.reveal(SESSION, SECRET, "verifier"), "whoever closes circuits, as a guard can, does not matter"
-    ((seconds, forget),) = clock.due
+    with pytest.raises(UnfedError, match="not known"):
+        ledgers.reveal(SESSION, SECRET, "verifier")  # it is told once
+
+
+def test_what_is_stated_is_kept_for_longer_than_clients_ask_unless_they_dismiss_it(known: dict[str, Context]) -> None:
+    clock, rows = Clock(), torch.rand(1, 3, 4)
+    ledgers = node(known, 1, clock=clock)
+    for _ in range(2):
+        ledgers.of(SESSION, NEXT, ("layers-0",)).sends(0, rows, rows)
+        ledgers.commit(SESSION, RELEASE, {})
+        for leave in (b"", RELEASE, bytes(32), SECRET):
+            ledgers.drop(SESSION)  # as whoever closes circuits has it done, such as a guard
+            ledgers.dismiss(SESSION, leave)
+        assert SESSION in ledgers._stated
+        ledgers.dismiss(SESSION, LEAVE)
+        assert SESSION not in ledgers._stated
+    ledgers.of(SESSION, NEXT, ("layers-0",)).sends(0, rows, rows)
+    ledgers.commit(SESSION, RELEASE, {})
+    (*_, (seconds, forget)) = clock.due
     assert seconds == KEPT > CHECKED_WITHIN
     forget()
     with pytest.raises(UnfedError, match="not known"):

@@ -45,26 +45,39 @@ KINDS = (torch.int64, torch.int64, torch.uint8, torch.int64)
 """Types of the parts of `Keys`."""
 
 
+class Done(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """What was stated can be forgotten. `leave` as in a `Statement`."""
+
+    leave: bytes
+
+
 def asked(start: int, keys: Keys) -> bytes:
     """As it goes into a cell, at the length of a bucket."""
     parts = tuple(part.numpy().tobytes() for part in keys)
-    data = _encode(Asked(start, len(keys.root), parts))
-    return padded(data, bucket(len(data)))
+    return _sized(_encode(Asked(start, len(keys.root), parts)))
 
 
 def over(release: bytes) -> bytes:
     """As it goes into a cell."""
-    data = _encode(Over(release))
-    return padded(data, bucket(len(data)))
+    return _sized(_encode(Over(release)))
 
 
-def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys] | Over:
-    """The place of the first token, and the keys; or that it is over. Raises Unsealed for anything else."""
+def done(leave: bytes) -> bytes:
+    """As it goes into a cell."""
+    return _sized(_encode(Done(leave)))
+
+
+def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys] | Over | Done:
+    """The place of the first token, and the keys; or that it is over, or can be forgotten.
+
+    Raises:
+        Unsealed: it is anything else.
+    """
     try:
         told = _decode(unpadded(data))
     except msgspec.MsgspecError:
         raise Unsealed("a cell that asks for nothing") from None
-    if isinstance(told, Over):
+    if isinstance(told, Over | Done):
         return told
     tokens = told.tokens
     shapes = ((tokens, 2), (tokens, levels, 2), (tokens, levels), (tokens, 2))
@@ -83,13 +96,17 @@ def read(data: bytes, vocab: int, levels: int) -> tuple[int, Keys] | Over:
 
 def read_keys(data: bytes, vocab: int, levels: int) -> tuple[int, Keys]:
     """Likewise, where keys are due. Raises Unsealed for anything else."""
-    if isinstance(found := read(data, vocab, levels), Over):
+    if isinstance(found := read(data, vocab, levels), Over | Done):
         raise Unsealed("a cell without keys")
     return found
 
 
+def _sized(data: bytes) -> bytes:
+    return padded(data, bucket(len(data)))
+
+
 _NUMPY: dict[torch.dtype, Any] = {torch.int64: np.dtype("<i8"), torch.uint8: np.dtype("u1")}
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Asked | Over).decode
+_decode = msgspec.msgpack.Decoder(Asked | Over | Done).decode
 encode_told = _encode
 decode_told = msgspec.msgpack.Decoder(ToEntry).decode

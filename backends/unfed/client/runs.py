@@ -176,7 +176,7 @@ class Runs:
             UnfedError: naming whoever is lost; or (`timeout`) it was held back.
         """
         assert self._verification is not None
-        await session.close()
+        await session.close(kept=True)
         try:
             async with asyncio.timeout_at(session.over_since + CHECKED_WITHIN):
                 verdict = await self._verification.check(session, said)

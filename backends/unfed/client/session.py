@@ -13,7 +13,7 @@ import torch
 from unfed.plugins import CLIENT, Context, UnfedError
 
 from ...mpc.engine.embedding import keys
-from ..circuits.cells import ToEntry, asked, encode_told, over
+from ..circuits.cells import ToEntry, asked, done, encode_told, over
 from ..circuits.onion import Circuit, Unsealed, new_id
 from ..integrity.statements import Signed, Trail, raw
 from ..nodes.results import read_back
@@ -74,6 +74,11 @@ class Session:
     @property
     def release(self) -> bytes:
         """What the nodes know of `secret`."""
+        return sha256(self.leave).digest()
+
+    @property
+    def leave(self) -> bytes:
+        """Whoever shows it may have the nodes forget."""
         return sha256(self.secret).digest()
 
     async def open(self) -> None:
@@ -152,10 +157,15 @@ class Session:
         elif not self._statements.done():
             self._statements.set_result(found)
 
-    async def close(self) -> None:
+    async def close(self, *, kept: bool = False) -> None:
+        """Close the circuits. Nodes are to forget what they stated, unless it is `kept` for a check."""
         if self._closed:
             return
         self._closed = True
+        if self._statements.done() and self.lost is None and not kept:
+            with contextlib.suppress(UnfedError):
+                for number in range(len(self.cells)):
+                    await self._send(number, done(self.leave))
         with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close
             for name in self.names:
                 await self._ctx.send(self._guard, "close", circuit=name)

@@ -15,8 +15,8 @@ from unfed.plugins import Context, UnfedError
 from .statements import Signed, Statement, Trail, fingerprint, raw, read, scaled, sign
 
 KEPT = 150.0
-"""Seconds for which what was sent in a session can be asked for once it is stated, however its circuits fare: or
-whoever closes them, as the guard can, would have honest nodes look as if they refused."""
+"""Seconds for which what was sent in a session can be asked for once it is stated, unless the client dismisses it, and
+however its circuits fare: or whoever closes them, as the guard can, would have honest nodes look as if they refused."""
 Later = Callable[[float, Callable[[], None]], object]
 
 
@@ -106,7 +106,7 @@ class Ledgers:
                 raise UnfedError(f"{name} says that it sent something else than it did", kind="protocol", party=name)
         ledger.release = release
         self._stated[session] = ledger
-        self._later(KEPT, lambda: self._forget(session))
+        self._later(KEPT, lambda: self.forget(session))
         return sign(self._ctx, self.statement(ledger))
 
     def statement(self, ledger: Ledger) -> Statement:
@@ -128,11 +128,17 @@ class Ledgers:
         """A session's circuits are closed: if it is not stated by now, it never will be."""
         self._open.pop(session, None)
 
-    def _forget(self, session: bytes) -> None:
+    def forget(self, session: bytes) -> None:
         self._stated.pop(session, None)
 
+    def dismiss(self, session: bytes, leave: bytes) -> None:
+        """Forget what was stated, where it is the client who says that nobody will ask."""
+        ledger = self._stated.get(session)
+        if ledger is not None and hmac.compare_digest(sha256(leave).digest(), ledger.release):
+            self.forget(session)
+
     def reveal(self, session: bytes, secret: bytes, sender: str) -> dict[str, Any]:
-        """What was sent in a session that is stated: rows [n, width], and where each step of them starts.
+        """What was sent in a session that is stated: rows [n, width], and where each step of them starts. Told once.
 
         Raises:
             UnfedError: (`protocol`) whoever asks does not have the client's leave.
@@ -140,7 +146,8 @@ class Ledgers:
         ledger = self._stated.get(session)
         if ledger is None:
             raise UnfedError("that session is not known (any more)", kind="protocol", party=sender)
-        if not hmac.compare_digest(sha256(secret).digest(), ledger.release):
+        if not hmac.compare_digest(sha256(sha256(secret).digest()).digest(), ledger.release):
             raise UnfedError(f"{sender} asks for what it has no leave to see", kind="protocol", party=sender)
+        self.forget(session)
         sizes = [len(rows) for rows in ledger.rows]
         return {"rows": torch.cat(ledger.rows), "sizes": sizes, "starts": list(ledger.starts)}

@@ -77,7 +77,8 @@ class Statement(msgspec.Struct, frozen=True, array_like=True):
         sent: head of the trail that starts here.
         exact: the same of what was sent before it was rounded to the type of the wire.
         steps: how many there were.
-        release: SHA-256 of the secret that has the node open what it sent; the client knows it, and shows it for a
+        release: SHA-256 of what has the node forget (`leave`), which is SHA-256 of the secret that has it open what it
+            sent. The client knows both; it shows the first once nothing is to be checked, and the second for a
             decoy alone.
     """
 

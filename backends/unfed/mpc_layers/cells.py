@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..circuits.cells import Over, ToEntry
+from ..circuits.cells import Done, Over, ToEntry
 from ..circuits.onion import Unsealed, bucket, padded, unpadded
 
 
@@ -42,13 +42,17 @@ def step(start: int, tokens: int) -> bytes:
     return _sized(_encode(Step(start, tokens)))
 
 
-def read_step(data: bytes) -> Step | Over:
-    """What comes in the place of a step to be prepared: one, or that it is over. Raises Unsealed for anything else."""
+def read_step(data: bytes) -> Step | Over | Done:
+    """What comes in the place of a step to be prepared: one, or that it is over, or can be forgotten.
+
+    Raises:
+        Unsealed: it is anything else.
+    """
     try:
-        found: Step | Over = _decode_step(unpadded(data))
+        found: Step | Over | Done = _decode_step(unpadded(data))
     except msgspec.MsgspecError:
         raise Unsealed("a cell that prepares nothing") from None
-    if isinstance(found, Over):
+    if isinstance(found, Over | Done):
         return found
     if found.start < 0 or found.tokens < 1:
         raise Unsealed("a cell that prepares what cannot be")
@@ -82,5 +86,5 @@ def _sized(data: bytes) -> bytes:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_step = msgspec.msgpack.Decoder(Step | Over).decode
+_decode_step = msgspec.msgpack.Decoder(Step | Over | Done).decode
 decode_told = msgspec.msgpack.Decoder(ToNode).decode

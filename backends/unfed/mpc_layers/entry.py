@@ -20,7 +20,7 @@ from ...mpc.transformer.public import fixed
 from ...mpc.transformer.running import Material, RunSession
 from ...mpc.transformer.scales import Format
 from ...mpc.transformer.warm import warm
-from ..circuits.cells import Over, read_keys
+from ..circuits.cells import Done, Over, read_keys
 from ..circuits.hop import Hop, Passage
 from ..circuits.onion import Unsealed
 from ..integrity.held import Held
@@ -104,7 +104,7 @@ class LayersEntry(Hop, Held):
         session.running.close()
         await self.ctx.send(DEALER, "end", session=session.told.material)
         if not session.lost:
-            await self.ctx.send(session.told.route[0], "end", session=session.told.session)
+            await self.ctx.send(session.told.route[0], "end", session=session.told.session, leave=session.leave)
 
     async def received(self, passage: Passage, data: bytes) -> None:
         session, sender = self._sessions[passage], passage.before[0]
@@ -126,6 +126,11 @@ class LayersEntry(Hop, Held):
         if isinstance(asked, Over):
             if not session.lost:
                 await state(self.ctx, self._ledgers, session.told, asked.release)
+            return
+        if isinstance(asked, Done):
+            session.leave = asked.leave
+            if self._ledgers is not None:
+                self._ledgers.dismiss(session.told.session, asked.leave)
             return
         if asked.start != running.ahead or asked.start + asked.tokens > self.ctx.settings["context"]:
             raise Unsealed("a cell that prepares a step out of turn, or more rows than there may be")
@@ -178,6 +183,7 @@ class _Session:
     turn: held by whatever is done for the session, one after the other.
     over: whether its circuit is closed.
     lost: whether the node that its results go to is gone.
+    leave: the client's, to forget what was stated.
     """
 
     def __init__(self, party: int, told: ToNode) -> None:
@@ -185,3 +191,4 @@ class _Session:
         self.running = RunSession(party)
         self.turn = asyncio.Lock()
         self.over = self.lost = False
+        self.leave = b""

@@ -11,7 +11,7 @@ from ...common.ends import Embedding
 from ...mpc.engine.embedding import keys, levels, look_up
 from ...mpc.engine.rows import HALF, Rows
 from ..bits import bits_of
-from ..circuits.cells import Over, ToEntry, decode_told, read
+from ..circuits.cells import Done, Over, ToEntry, decode_told, read
 from ..circuits.hop import Hop, Passage
 from ..circuits.onion import Unsealed
 from ..integrity.ledger import Ledgers
@@ -64,7 +64,7 @@ class Entry(Hop):
         if (told := self._told.pop(passage, None)) is not None:
             if self._ledgers is not None:
                 self._ledgers.drop(told.session)
-            await self.ctx.send(told.route[0], "end", session=told.session)
+            await self.ctx.send(told.route[0], "end", session=told.session, leave=b"")
 
     async def received(self, passage: Passage, data: bytes) -> None:
         if (told := self._told.get(passage)) is None:
@@ -76,6 +76,12 @@ class Entry(Hop):
             raise self._misused(sender, f"sent {error}") from None
         if isinstance(asked, Over):
             await state(self.ctx, self._ledgers, told, asked.release)
+            if self._ledgers is not None:
+                self._ledgers.forget(told.session)  # its keys tell what it should have sent: nobody asks it
+            return
+        if isinstance(asked, Done):
+            del self._told[passage]
+            await self.ctx.send(told.route[0], "end", session=told.session, leave=asked.leave)
             return
         start, given = asked
         self.ctx.hold("keys", **given._asdict())

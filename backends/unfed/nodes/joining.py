@@ -66,10 +66,10 @@ class Joining(Layers):
         in_order = {name: both[name] for name in self._before}
         await super()._state(session, release, list(in_order.values()), in_order)
 
-    async def _end(self, session: bytes) -> None:
+    async def _end(self, session: bytes, leave: bytes = b"") -> None:
         self._waiting.pop(session, None)
         self._said.pop(session, None)
-        await super()._end(session)
+        await super()._end(session, leave)
 
 
 class First(Joining):

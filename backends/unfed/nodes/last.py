@@ -36,9 +36,9 @@ class Last(Layers, Hop):
         await Layers.gone(self, peer)
         await Hop.gone(self, peer)
 
-    async def _end(self, session: bytes) -> None:
+    async def _end(self, session: bytes, leave: bytes = b"") -> None:
         self._early.pop(session, None)
-        await super()._end(session)
+        await super()._end(session, leave)
 
     def _leads_on(self, route: list[str]) -> bool:
         return not route

@@ -111,18 +111,19 @@ class Layers(Held):
         return new_id()
 
     @serve
-    async def end(self, sender: str, *, session: bytes) -> None:
-        """A session is over."""
+    async def end(self, sender: str, *, session: bytes, leave: bytes) -> None:
+        """A session is over; with the client's `leave` nobody will ask about it."""
         self._expect(sender)
-        await self._end(session)
+        await self._end(session, leave)
 
-    async def _end(self, session: bytes) -> None:
+    async def _end(self, session: bytes, leave: bytes = b"") -> None:
         self._caches.forget(session)
         if self._ledgers is not None:
             self._ledgers.drop(session)
+            self._ledgers.dismiss(session, leave)
         onward = self._sessions.pop(session, None)
         if onward is not None and not onward.lost and onward.route:
-            await self.ctx.send(onward.route[0], "end", session=onward.name)
+            await self.ctx.send(onward.route[0], "end", session=onward.name, leave=leave)
 
     async def gone(self, peer: str) -> None:
         """What came from there is over; of what went there nothing is sent any more."""
