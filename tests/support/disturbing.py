@@ -15,15 +15,16 @@ SLOW = Emulation(delay=0.002)
 """Links on which an answer takes long enough to be disturbed."""
 
 
-def matrix(parties: Sequence[str], tokens: int) -> list[tuple[str, int]]:
+def matrix(parties: Sequence[str], tokens: int, few: Sequence[str] | None = None) -> list[tuple[str, int]]:
     """Whom to disturb after which token: before it is asked, after prefilling, in the middle, at the end.
 
-    A diagonal of that, or with UNFED_WHOLE_MATRIX everybody at every phase: some minutes more.
+    A diagonal of that, of a few of them or of all; or with UNFED_WHOLE_MATRIX everybody at every phase: some minutes
+    more.
     """
     phases = [0, 1, 9, tokens - 1]
     if os.environ.get("UNFED_WHOLE_MATRIX"):
         return [(name, when) for name in parties for when in phases]
-    return [(name, phases[number % 4]) for number, name in enumerate(parties)]
+    return [(name, phases[number % 4]) for number, name in enumerate(parties) if few is None or name in few]
 
 
 async def whole(fleet: Fleet) -> None:
