@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 
 import msgspec
 import torch
@@ -27,6 +30,8 @@ from ..names import DEALER, ENTRIES
 from .agreed import Agreed
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
+THREADS = 64
+"""Steps under way at once. Most of their time they wait for the peer, and each in a thread of its own."""
 LEAVE = 5.0
 """Seconds that a step under way has to end once its circuit is closed: then both entries have ended it alike."""
 
@@ -49,6 +54,7 @@ class LayersEntry(Hop):
         self._card = self.ctx.model.card
         self._depth = levels(self._card.vocab)
         self._sessions: dict[Passage, _Session] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "step")
         self._own: Transformer | None = None
         self._agreed = Agreed(self.ctx, self._built)
         if self._party == 0:
@@ -141,7 +147,8 @@ class LayersEntry(Hop):
         self.ctx.hold("keys", **keys._asdict())
         running.done += 1
         assert session.program is not None, "a step that was prepared has one"
-        share, fallen = await asyncio.to_thread(self._run, session, session.program, keys)
+        run = partial(copy_context().run, self._run, session, session.program, keys)
+        share, fallen = await asyncio.get_running_loop().run_in_executor(self._threads, run)
         if session.over or told.route[0] in session.gone:
             return
         self.ctx.contribute(rows=tokens, layer_tokens=self._layers * tokens)
