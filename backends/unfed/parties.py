@@ -74,12 +74,13 @@ def entry(name: str, party: int, card: ModelCard, options: UnfedOptions, firsts:
         f"{ROLES}.mpc_layers.entry:LayersEntry",
         opens={"model": (*opens, run_of(0, shared - 1))},
         settings=settings,
+        **_LOSABLE,
     )
 
 
 def dealer(card: ModelCard, shared: int) -> Party:
     role = f"{ROLES}.mpc_layers.dealer:Dealer"
-    return Party(DEALER, role, opens={"model": ("config",)}, settings=_computing(card, shared))
+    return Party(DEALER, role, opens={"model": ("config",)}, settings=_computing(card, shared), **_LOSABLE)
 
 
 def _verifier(options: UnfedOptions) -> str:

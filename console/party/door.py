@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -93,10 +94,11 @@ class Door:
         self._changed.notify_all()
 
     def settle(self, query: str) -> None:
-        """A query is over: what peers opened for it and nobody took is closed."""
+        """A query is over: what peers opened for it and nobody took is closed; and, since not all say for which query,
+        what they have left again."""
         with self._changed:
             for waiting in self._arrived.values():
-                for entry in [entry for entry in waiting if entry[0] == query]:
+                for entry in [entry for entry in waiting if entry[0] == query or _has_left(entry[1])]:
                     waiting.remove(entry)
                     entry[1].close()
             self._arrived = {key: waiting for key, waiting in self._arrived.items() if waiting}
@@ -112,7 +114,7 @@ class Door:
                 kind="role",
                 hint=f"the plan links it to {', '.join(self._roster) or 'nobody'}",
             )
-        sock = self._dial(known, purpose, query) if known.dial else self._await(peer, purpose)
+        sock = self._dial(known, purpose, query) if known.dial else self._await(known, purpose)
         slow = self._slow.of(peer) if self._slow is not None else None
         channel = BlockingChannel(sock, peer, purpose, self._meter, slow, self._private, self._record)
         channel.query = query
@@ -135,17 +137,18 @@ class Door:
         self._meter.sent(query, known.name, len(opening))
         return sock
 
-    def _await(self, peer: str, purpose: str) -> ssl.SSLSocket:
-        """The oldest channel that `peer` opened for `purpose` and has not left again."""
-        until = time.monotonic() + PATIENCE
+    def _await(self, known: Peer, purpose: str) -> ssl.SSLSocket:
+        """The oldest channel that the peer opened for `purpose` and has not left again."""
+        peer, until = known.name, time.monotonic() + PATIENCE
         with self._changed:
             while (ahead := until - time.monotonic()) > 0:
                 for _, sock in self._taken(peer, purpose):
                     if _is_there(sock):
                         return sock
                     sock.close()
-                if peer in self._gone:
-                    raise lost(peer, GONE)
+                now = self._roster.get(peer)
+                if peer in self._gone or now is None or now.certificate != known.certificate:
+                    raise lost(peer, GONE)  # a fresh process of its name knows nothing of this
                 self._changed.wait(ahead)
         raise UnfedError(f"the channel {purpose!r} was not opened within {PATIENCE:g} s", kind="timeout", party=peer)
 
@@ -165,6 +168,13 @@ class Door:
                 raise ValueError(f"{_WAITING} of its channels are waiting already")
             self._arrived.setdefault((peer, header.name), deque()).append((header.query, sock))
             self._changed.notify_all()
+
+
+def _has_left(sock: ssl.SSLSocket) -> bool:
+    """Whether the other end was closed, whatever it had said before."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _is_there(sock: ssl.SSLSocket) -> bool:

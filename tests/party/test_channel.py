@@ -107,6 +107,24 @@ async def test_what_a_failed_query_left_at_the_door_is_not_given_to_the_next(fle
     assert await act(fleet, "rounds:both", "a", peer="b", sizes=[3, 4]) == [3, 4]
 
 
+async def test_what_was_left_at_the_door_is_not_kept_where_messages_bear_no_ids(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    """Whether the peer had said something before it left or not; what it has not left is kept."""
+    async with running(launcher, plan("a", "b", private_ids=True), tmp_path) as fleet:
+        for say, close in ((False, True), (True, True), (False, False)):
+            await act(fleet, "rounds:open_and_leave", "a", peer="b", close=close, say=say)
+        assert await act(fleet, "rounds:untaken", "a", "b") == 1
+
+
+async def test_a_channel_is_not_awaited_from_whoever_takes_the_peers_place(
+    launcher: LocalLauncher, tmp_path: Path
+) -> None:
+    async with running(launcher, plan("a", "b"), tmp_path) as fleet:
+        took = await act(fleet, "rounds:awaits_its_fresh_namesake", "a", "b", peer="a")
+        assert (took["kind"], took["party"]) == ("party-lost", "a") and took["seconds"] < 1
+
+
 @pytest.mark.parametrize(
     ("what", "reason"),
     [

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import torch
 
 from unfed.console.party import frames
@@ -249,11 +250,35 @@ async def never_opened(role: Any, peer: str) -> dict[str, Any]:
         door.PATIENCE = 10.0
 
 
-async def open_and_leave(role: Any, peer: str, close: bool) -> None:
+async def open_and_leave(role: Any, peer: str, close: bool, say: bool = False) -> None:
     channel = await asyncio.to_thread(role.ctx.channel, peer)
+    if say:
+        channel.send(value=1)
     role.kept.setdefault("open", []).append(("", channel))
     if close:
         channel.close()
+
+
+async def untaken(role: Any) -> int:
+    """Channels that peers opened here and that nobody took."""
+    return sum(map(len, role.ctx._door._arrived.values()))
+
+
+async def awaits_its_fresh_namesake(role: Any, peer: str) -> dict[str, Any]:
+    """Wait for a channel while the peer is replaced so quickly that whoever waits does not wake between the two."""
+    door = role.ctx._door
+    waiting = asyncio.create_task(asyncio.to_thread(_failing, lambda: role.ctx.channel(peer, "awaited")))
+
+    def replaced() -> None:
+        while not door._changed._waiters:
+            time.sleep(0.001)
+        with door._changed:
+            door.gone(peer)
+            door.pin({peer: msgspec.structs.replace(door._roster[peer], certificate="another's")})
+
+    await asyncio.to_thread(replaced)
+    began = time.monotonic()
+    return await waiting | {"seconds": time.monotonic() - began}
 
 
 async def wait_for_the_dead(role: Any, peer: str) -> None:

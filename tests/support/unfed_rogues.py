@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from functools import partial
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -10,14 +13,18 @@ import torch
 
 from unfed.backends.mpc.engine.embedding import Keys
 from unfed.backends.mpc.transformer import parts
+from unfed.backends.mpc.transformer.calibrate import calibrate
+from unfed.backends.mpc.transformer.program import Transformer
 from unfed.backends.unfed.circuits.hop import Hop, announcement
 from unfed.backends.unfed.client import runs, ways
 from unfed.backends.unfed.client.client import Client
 from unfed.backends.unfed.client.layers_session import LayersSession
+from unfed.backends.unfed.client.session import Session
 from unfed.backends.unfed.integrity import together
 from unfed.backends.unfed.integrity.proof import Rows
 from unfed.backends.unfed.integrity.statements import Statement
 from unfed.backends.unfed.integrity.verifier import Verifier
+from unfed.backends.unfed.mpc_layers import entry as layers_entry
 from unfed.backends.unfed.mpc_layers.dealer import Dealer
 from unfed.backends.unfed.mpc_layers.entry import LayersEntry
 from unfed.backends.unfed.nodes import entry
@@ -115,6 +122,24 @@ class Impatient(Client):
         await super().start()
 
 
+class Unlucky(Client):
+    """Loses the guard, as far as it can tell, as it asks for the fourth token."""
+
+    async def start(self) -> None:
+        await super().start()
+        ask, asked = Session.ask, count()
+
+        async def unlucky(session: Session, ids: list[int], start: int) -> None:
+            if next(asked) == 3:
+                error = UnfedError("it was killed", kind="party-lost", party="guard")
+                self.lost("guard", error.failure)
+                self.returned("guard")
+                raise error
+            await ask(session, ids, start)
+
+        Session.ask = unlucky  # type: ignore[method-assign]
+
+
 class Impostor(Hop):
     """Says that its own key is an entry's."""
 
@@ -161,12 +186,12 @@ class Narrow(First):
 class Overflowing(LayersEntry):
     """Has rows a thousand times too large, which leave the range of the first normaliser."""
 
-    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
-        embedding = self._transformer.weights.embedding
+    def _run(self, session: Any, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        embedding = program.weights.embedding
         look_up = embedding.given
         embedding.given = lambda party, keys: look_up(party, keys) << 10  # type: ignore[method-assign]
         try:
-            return super()._run(session, keys)
+            return super()._run(session, program, keys)
         finally:
             embedding.given = look_up  # type: ignore[method-assign]
 
@@ -174,17 +199,17 @@ class Overflowing(LayersEntry):
 class Short(LayersEntry):
     """Hands on a share of fewer rows than there are."""
 
-    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
-        share, fallen = super()._run(session, keys)
+    def _run(self, session: Any, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        share, fallen = super()._run(session, program, keys)
         return share[1:], fallen
 
 
 class Unscaled(LayersEntry):
     """Says another scale than its peer."""
 
-    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
-        result = super()._run(session, keys)
-        self._transformer.scales = self._transformer.scales._replace(residual=7)
+    def _run(self, session: Any, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        result = super()._run(session, program, keys)
+        program.scales = program.scales._replace(residual=7)
         return result
 
 
@@ -209,6 +234,15 @@ class Mean(Dealer):
     async def material(self, sender: str, *, session: bytes, step: int, start: int, tokens: int) -> dict[str, Any]:
         found = await super().material(sender, session=session, step=step, start=start, tokens=tokens)
         return found | {"seed": found["seed"][:8]}
+
+
+class Moody(LayersEntry):
+    """Finds another number format in each process."""
+
+    async def start(self) -> None:
+        layers_entry.calibrate = partial(calibrate, seed=secrets.randbits(32))  # type: ignore[assignment]
+        await super().start()
+        log.warning("found %r", self._format)
 
 
 class Hasty(Client):

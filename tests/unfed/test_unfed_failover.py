@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from disturbing import SLOW, disturbed, matrix, notes, whole
 from random_models import save_llama
 from real_fleets import Outcome, ask, pid_of, running, state_of, until, with_roles
 
@@ -17,15 +18,13 @@ from unfed.backends.unfed.backend import Unfed
 from unfed.console.fleet.fleet import Fleet
 from unfed.console.fleet.process import LocalLauncher
 from unfed.console.runner.models import read_card
-from unfed.plugins import Emulation, Event, Note, Plan, Route, Token
+from unfed.plugins import Event, Plan, Route, Token
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 PROMPT = "one two three"
 """The model goes on for 64 tokens and more."""
 TOKENS = 24
-SLOW = Emulation(delay=0.002)
-"""Links on which an answer takes long enough to be disturbed."""
 
 
 @pytest.fixture(scope="module")
@@ -51,30 +50,6 @@ async def pair(
         yield fleet, await ask(fleet, PROMPT, max_new_tokens=TOKENS)
 
 
-async def whole(fleet: Fleet) -> None:
-    """Everybody is there, and has been for a while as far as the supervisor is concerned."""
-    await until(lambda: all(state.health == "ready" for state in fleet.parties()), 15)
-    fleet._repairs._deaths.clear()  # or a test that kills as often as these would see parties given up
-
-
-async def disturbed(fleet: Fleet, disturb: dict[int, Any], tokens: int = TOKENS, timeout: float = 60.0) -> Outcome:
-    """An answer, and what is done when its token of a number comes. Number 0 is before it is asked."""
-    seen = 0
-
-    def heard(event: Event) -> None:
-        nonlocal seen
-        if isinstance(event, Token):
-            seen += 1
-            disturb.get(seen, lambda: None)()
-
-    disturb.get(0, lambda: None)()
-    return await ask(fleet, PROMPT, timeout, on_event=heard, max_new_tokens=tokens)
-
-
-def notes(outcome: Outcome) -> list[Note]:
-    return [event for event in outcome.events if isinstance(event, Note)]
-
-
 def in_use(fleet: Fleet, number: int) -> str:
     """The replica of a range that has sent most, which is the one that an answer under way goes over."""
     both = [state for state in fleet.parties() if state.name.startswith(f"layers-{number}.")]
@@ -84,18 +59,11 @@ def in_use(fleet: Fleet, number: int) -> str:
 PARTIES = ["guard", "relay-0", "relay-1", "relay-2", "entry-0", "entry-1", "layers-0.0", "layers-1.1"]
 
 
-PHASES = [0, 1, 9, TOKENS - 1]
-"""Tokens after which somebody is killed: before it is asked, after prefilling, in the middle, at the end."""
-MATRIX = [(name, PHASES[number % 4]) for number, name in enumerate(PARTIES)]
-if os.environ.get("UNFED_WHOLE_MATRIX"):  # a minute and a half more
-    MATRIX = [(name, when) for name in PARTIES for when in PHASES]
-
-
-@pytest.mark.parametrize(("name", "when"), MATRIX)
+@pytest.mark.parametrize(("name", "when"), matrix(PARTIES, TOKENS))
 async def test_whoever_is_killed_the_answer_is_the_same(pair: tuple[Fleet, Outcome], name: str, when: int) -> None:
     fleet, right = pair
     await whole(fleet)
-    outcome = await disturbed(fleet, {when: lambda: fleet.kill(name)})
+    outcome = await disturbed(fleet, PROMPT, {when: lambda: fleet.kill(name)}, TOKENS)
     assert outcome.failure is None, outcome.failure
     assert outcome.answer.token_ids == right.answer.token_ids
 
@@ -103,10 +71,21 @@ async def test_whoever_is_killed_the_answer_is_the_same(pair: tuple[Fleet, Outco
 async def test_a_retry_is_told_of(pair: tuple[Fleet, Outcome]) -> None:
     fleet, right = pair
     await whole(fleet)
-    outcome = await disturbed(fleet, {5: lambda: fleet.kill("entry-0")})
+    outcome = await disturbed(fleet, PROMPT, {5: lambda: fleet.kill("entry-0")}, TOKENS)
     assert outcome.answer.token_ids == right.answer.token_ids
     assert [(note.kind, note.party) for note in notes(outcome)] == [("retry", "entry-0")]
     assert "from token" in notes(outcome)[0].text and not notes(right)
+
+
+async def test_a_token_that_was_chosen_is_shown_once_whoever_is_lost_then(
+    launcher: LocalLauncher, folder: Path, tmp_path: Path
+) -> None:
+    made = with_roles(plan(folder, checks="none", relays=0), {"client": "unfed_rogues:Unlucky"})
+    async with running(launcher, made, tmp_path, models={"model": read_card(folder)}) as fleet:
+        outcome, right = [await ask(fleet, PROMPT, max_new_tokens=8) for _ in range(2)]
+        assert [note.text for note in notes(outcome)] == ["lost; asked again from token 3 on"]
+        assert outcome.answer.token_ids == right.answer.token_ids
+        assert [event.id for event in outcome.events if isinstance(event, Token)] == list(outcome.answer.token_ids)
 
 
 def routes(outcome: Outcome) -> list[Route]:
@@ -163,7 +142,7 @@ async def test_whoever_hangs_the_answer_is_the_same(pair: tuple[Fleet, Outcome],
     def stop() -> None:
         os.kill(pid_of(fleet, in_use(fleet, 1) if name == "layers-1" else name), signal.SIGSTOP)
 
-    outcome = await disturbed(fleet, {4: stop})
+    outcome = await disturbed(fleet, PROMPT, {4: stop}, TOKENS)
     assert outcome.failure is None, outcome.failure
     assert outcome.answer.token_ids == right.answer.token_ids
 
@@ -171,7 +150,8 @@ async def test_whoever_hangs_the_answer_is_the_same(pair: tuple[Fleet, Outcome],
 async def test_two_lost_at_once(pair: tuple[Fleet, Outcome]) -> None:
     fleet, right = pair
     await whole(fleet)
-    outcome = await disturbed(fleet, {7: lambda: [fleet.kill(name) for name in ("layers-0.0", "layers-1.0", "guard")]})
+    victims = "layers-0.0", "layers-1.0", "guard"
+    outcome = await disturbed(fleet, PROMPT, {7: lambda: [fleet.kill(name) for name in victims]}, TOKENS)
     assert outcome.answer.token_ids == right.answer.token_ids
 
 
@@ -190,7 +170,7 @@ async def test_ten_kills_during_one_answer(pair: tuple[Fleet, Outcome]) -> None:
 
     disturb = {4 + 5 * number: lambda number=number: kill(number) for number in range(10)}
     fleet._repairs._deaths.clear()
-    outcome = await disturbed(fleet, disturb, tokens=64)
+    outcome = await disturbed(fleet, PROMPT, disturb, 64)
     assert outcome.failure is None, (outcome.failure, killed)
     assert len(killed) == 10
     assert outcome.answer.token_ids == right.answer.token_ids
@@ -208,7 +188,7 @@ async def test_keys_are_never_used_again(launcher: LocalLauncher, folder: Path, 
         views=tmp_path / "views",
     )
     async with made as fleet:
-        outcome = await disturbed(fleet, {5: lambda: fleet.kill("relay-0")})
+        outcome = await disturbed(fleet, PROMPT, {5: lambda: fleet.kill("relay-0")}, TOKENS)
         assert notes(outcome)
         seen: list[bytes] = []
         for view, _, _ in outcome.settlement.views:
@@ -226,10 +206,10 @@ async def test_without_a_replica_whoever_takes_its_place_goes_on(
     async with fleet_of(launcher, tmp_path, folder) as fleet:
         right = await ask(fleet, PROMPT, max_new_tokens=TOKENS)
         for name in ("layers-0", "layers-1"):
-            outcome = await disturbed(fleet, {5: lambda name=name: fleet.kill(name)})
+            outcome = await disturbed(fleet, PROMPT, {5: lambda name=name: fleet.kill(name)}, TOKENS)
             assert outcome.answer.token_ids == right.answer.token_ids
         # The verifier is missed by nobody but by checks.
-        outcome = await disturbed(fleet, {5: lambda: fleet.kill("verifier")})
+        outcome = await disturbed(fleet, PROMPT, {5: lambda: fleet.kill("verifier")}, TOKENS)
         assert outcome.answer.token_ids == right.answer.token_ids and not notes(outcome)
 
 
@@ -239,7 +219,7 @@ async def test_who_never_comes_back_is_named(
     made = with_roles(plan(folder), {"client": "unfed_rogues:Impatient"})
     async with running(launcher, made, tmp_path, models={"model": read_card(folder)}, link=SLOW) as fleet:
         monkeypatch.setattr(fleet._repairs, "_may_come_back", lambda name: False)
-        outcome = await disturbed(fleet, {5: lambda: fleet.kill("layers-1")}, timeout=10.0)
+        outcome = await disturbed(fleet, PROMPT, {5: lambda: fleet.kill("layers-1")}, TOKENS, 10.0)
         assert outcome.failure is not None
         assert (outcome.failure.kind, outcome.failure.party) == ("party-lost", "layers-1")
         assert outcome.seconds < 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -39,10 +40,10 @@ class Directory:
         return told
 
 
-def made(directory: Directory) -> Ways:
+def made(directory: Directory, beside: tuple[str, ...] = ()) -> Ways:
     entries = [["guard", "entry-0"], ["guard", "entry-1"]]
     nodes = [["layers-0.0", "layers-0.1"]]
-    return Ways(cast("Context", directory), entries, ["guard"], [], nodes, lambda name: None)
+    return Ways(cast("Context", directory), entries, ["guard"], [], nodes, lambda name: None, beside)
 
 
 async def test_a_key_that_is_missing_for_a_moment_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +80,18 @@ async def test_the_lost_are_passed_over() -> None:
     found.returned("layers-0.0")
     found.lost("layers-0.1", GONE)
     assert (await found.way()).route == ("layers-0.0",)
+
+
+async def test_whoever_works_beside_the_way_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key, for it is no hop; the way is lost with it, too."""
+    monkeypatch.setattr(ways, "WAIT", 0.2)
+    found = made(Directory(), ("dealer",))
+    assert "dealer" in (await found.way()).parties
+    found.lost("dealer", GONE)
+    with pytest.raises(UnfedError, match="did not come back within") as caught:
+        await found.way()
+    assert (caught.value.failure.kind, caught.value.failure.party) == ("party-lost", "dealer")
+    waiting = asyncio.create_task(found.way())
+    await asyncio.sleep(0)
+    found.returned("dealer")
+    assert (await waiting).beside == ("dealer",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
@@ -137,8 +138,7 @@ class Hop(Role):
         """Circuits that came from there are over; on those that went there nothing is sent any more."""
         for after in [after for after in self._returning if after[0] == peer]:
             del self._returning[after]
-        for before in [before for before in self._passages if before[0] == peer]:
-            await self._over(before)
+        await asyncio.gather(*(self._over(before) for before in self._passages if before[0] == peer))
 
     def _misused(self, sender: str, what: str) -> UnfedError:
         return UnfedError(f"{sender} {what}", kind="protocol", party=sender)

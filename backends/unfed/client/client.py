@@ -17,7 +17,7 @@ from ...common.sampling import Sampler
 from ...common.shard import shard
 from ...common.text import Text
 from ...mpc.engine.embedding import keys
-from ..names import DECOYS, ENTRIES, VERIFIER
+from ..names import DEALER, DECOYS, ENTRIES, VERIFIER
 from .caught import Caught, Failed
 from .decoys import Decoys
 from .runs import Runs
@@ -54,7 +54,8 @@ class Client(ClientRole):
         self._checks = settings["checks"]
         self._caught = Caught(self.ctx, self._checks["proofs"], live=self._checks["kind"] == "live")
         entries, verifier = settings["entries"], settings["verifier"]
-        ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why)
+        beside = (DEALER,) if settings["mpc_layers"] else ()
+        ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why, beside)
         await ways.learn()
         verification = Verification(self.ctx, ways) if verifier else None
         self._runs = Runs(self.ctx, head, own, ways, verification, self._caught)

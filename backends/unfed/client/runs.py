@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import torch
@@ -127,17 +127,19 @@ class Runs:
                 logits = self._logits(await session.result(), cache)
             start += size
         while True:
-            token = sampler.take(logits)
-            if sampler.stopped is None:
-                await session.prepare(1)
+            token = sampler.take(logits)  # it is shown whoever is lost now: what is asked again goes on after it
+            more = sampler.stopped is None
+            lost = await _failure(session.prepare(1)) if more else None
             with self._ctx.phase("decode"):
                 began = time.perf_counter()
-                if sampler.stopped is None:  # the nodes go on while the token is shown
-                    await session.ask([token], start)
+                if more and lost is None:  # the nodes go on while the token is shown
+                    lost = await _failure(session.ask([token], start))
                     start += 1
                 yield token, logits
-                if sampler.stopped is not None:
+                if not more:
                     return
+                if lost is not None:
+                    raise lost
                 logits = self._logits(await session.result(), cache)
                 took = time.perf_counter() - began
                 self._ways.took(session.way, took)
@@ -234,3 +236,12 @@ class Runs:
             session.came(sender, circuit, data)
         elif self._verification is not None:
             self._verification.came(circuit, data)
+
+
+async def _failure(work: Awaitable[None]) -> UnfedError | None:
+    """Why it came to nothing, if it did."""
+    try:
+        await work
+    except UnfedError as error:
+        return error
+    return None

@@ -32,14 +32,16 @@ class Way(NamedTuple):
     Attributes:
         paths: hops of its circuits, guard first: to either entry, and to the last of the layers.
         route: the nodes that run the layers, first to last.
+        beside: whoever works for the entries without being on the way.
     """
 
     paths: tuple[list[Hop], list[Hop], list[Hop]]
     route: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
     @property
     def parties(self) -> frozenset[str]:
-        return frozenset(hop.name for path in self.paths for hop in path) | set(self.route)
+        return frozenset(hop.name for path in self.paths for hop in path) | {*self.route, *self.beside}
 
     @property
     def steps(self) -> tuple[tuple[str, ...], ...]:
@@ -58,6 +60,7 @@ class Ways:
         verifier: those of the circuit to the verifier, if there is one.
         nodes: the replicas of each range of layers.
         caught: why a party is not to be used any more, if it is not.
+        beside: whoever works for the entries.
     """
 
     def __init__(
@@ -68,8 +71,9 @@ class Ways:
         verifier: Sequence[str],
         nodes: Sequence[Sequence[str]],
         caught: Callable[[str], UnfedError | None],
+        beside: Sequence[str] = (),
     ) -> None:
-        self._ctx, self._caught = ctx, caught
+        self._ctx, self._caught, self._beside = ctx, caught, tuple(beside)
         self._entries, self._reply, self._verifier, self._nodes = entries, reply, verifier, nodes
         self._fixed = {name: None for path in (*entries, reply) for name in path}
         self._hops = {**self._fixed, **dict.fromkeys(verifier), **dict.fromkeys(nodes[-1])}
@@ -119,13 +123,13 @@ class Ways:
             UnfedError: naming a party that did not come back in time, or that was caught and has no replica.
         """
         for again in range(TRIES):
-            await self._here(self._fixed)
+            await self._here([*self._fixed, *self._beside])
             for replicas in self._nodes:
                 await self._here(replicas, any)
             route = tuple(self._pick(replicas) for replicas in self._nodes)
             if self._knows([*self._fixed, route[-1]]):
                 one, other = (self._path(path) for path in self._entries)
-                return Way((one, other, self._path([*self._reply, route[-1]])), route)
+                return Way((one, other, self._path([*self._reply, route[-1]])), route, self._beside)
             await self._learn_again(again)
         raise AssertionError("the last try raises")
 

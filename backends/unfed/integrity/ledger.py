@@ -42,6 +42,7 @@ class Ledger:
         self.rows: list[torch.Tensor] = []
         self.starts: list[int] = []
         self.release = b""
+        self.scale: int | None = None
 
     def receives(self, sender: str, start: int, data: bytes | memoryview) -> None:
         self.came[sender].add(start, data)
@@ -55,6 +56,7 @@ class Ledger:
 
     def shares(self, start: int, share: torch.Tensor, scale: int) -> None:
         """Sends a share over Z_2^64, [t, width]."""
+        self.scale = scale
         self.sent.add(start, scaled(share, scale))
         self._keep(start, share)
 
@@ -138,7 +140,8 @@ class Ledgers:
             self.forget(session)
 
     def reveal(self, session: bytes, secret: bytes, sender: str) -> dict[str, Any]:
-        """What was sent in a session that is stated: rows [n, width], and where each step of them starts. Told once.
+        """What was sent in a session that is stated: rows [n, width], where each step of them starts, and
+        at which scale shares are. Told once.
 
         Raises:
             UnfedError: (`protocol`) whoever asks does not have the client's leave.
@@ -150,4 +153,5 @@ class Ledgers:
             raise UnfedError(f"{sender} asks for what it has no leave to see", kind="protocol", party=sender)
         self.forget(session)
         sizes = [len(rows) for rows in ledger.rows]
-        return {"rows": torch.cat(ledger.rows), "sizes": sizes, "starts": list(ledger.starts)}
+        rows = torch.cat(ledger.rows)
+        return {"rows": rows, "sizes": sizes, "starts": list(ledger.starts), "scale": ledger.scale}

@@ -11,6 +11,7 @@ from ...mpc.transformer.scales import Format
 from ...mpc.transformer.warm import warm
 from ...mpc.transformer.weights import outline
 from ..names import ENTRIES
+from .agreed import Agreed
 
 
 class Dealer(Role):
@@ -22,31 +23,56 @@ class Dealer(Role):
     """
 
     async def start(self) -> None:
-        format = Format.travelled(await self.ctx.call(ENTRIES[0], "format"))
+        self._sessions: dict[bytes, _Session] = {}
+        self._agreed = Agreed(self.ctx, self._built)
+        await self._agreed.begin()
+
+    def _built(self, format: Format) -> Transformer:
         shapes = outline(self.ctx.model.card, self.ctx.settings["layers"])
-        self._transformer = Transformer(fixed(shapes, format.scales), format)
-        warm(self._transformer)
-        self._sessions: dict[bytes, DealtSession] = {}
-        self._left: dict[bytes, str] = {}
-        """Sessions that one entry is done with, and which."""
+        transformer = Transformer(fixed(shapes, format.scales), format)
+        warm(transformer)
+        return transformer
 
     @serve
     async def material(self, sender: str, *, session: bytes, step: int, start: int, tokens: int) -> Part:
         """An entry's part for `tokens` more rows of a session after `start` others: given once to each, in order."""
         self._entries_only(sender)
-        known = self._sessions.get(session)
-        if known is None:
-            known = self._sessions[session] = DealtSession(self._transformer, self.ctx.settings["context"])
-        return await known.part(ENTRIES.index(sender), sender, step, start, tokens)
+        known = self._sessions.setdefault(session, _Session())
+        known.asking.add(sender)
+        program = await self._agreed.program()
+        if known.dealt is None:
+            known.dealt = DealtSession(program, self.ctx.settings["context"])
+        return await known.dealt.part(ENTRIES.index(sender), sender, step, start, tokens)
 
     @serve
     async def end(self, sender: str, *, session: bytes) -> None:
-        """An entry is done with a session: with both of them it is over."""
+        """An entry is done with a session: with all that have asked it is over."""
         self._entries_only(sender)
-        if self._left.setdefault(session, sender) != sender:
-            del self._left[session]
-            self._sessions.pop(session, None)
+        self._done(session, sender)
+
+    async def gone(self, peer: str) -> None:
+        """It asks for nothing any more; the other entry may, until it has heard of that."""
+        for session in list(self._sessions):
+            self._done(session, peer)
+
+    def _done(self, session: bytes, entry: str) -> None:
+        if (known := self._sessions.get(session)) is None:
+            return
+        known.asking.discard(entry)
+        if not known.asking:
+            del self._sessions[session]
 
     def _entries_only(self, sender: str) -> None:
         if sender not in ENTRIES:
             raise UnfedError(f"{sender} asked for what only entries may have", kind="protocol", party=sender)
+
+
+class _Session:
+    """Attributes:
+    asking: entries that have asked for material and are not done.
+    dealt: what they were given.
+    """
+
+    def __init__(self) -> None:
+        self.asking: set[str] = set()
+        self.dealt: DealtSession | None = None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 
 import msgspec
 import torch
@@ -11,7 +14,7 @@ import torch
 from unfed.plugins import CLIENT, UnfedError, serve
 
 from ...common.beginning import beginning
-from ...common.folded import fold
+from ...common.folded import Folded, fold
 from ...mpc.engine.embedding import Keys, levels
 from ...mpc.transformer.bounds import fit
 from ...mpc.transformer.calibrate import calibrate
@@ -27,8 +30,11 @@ from ..integrity.held import Held
 from ..integrity.ledger import Ledgers
 from ..names import DEALER, ENTRIES
 from ..nodes.beginning import state
+from .agreed import Agreed
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
+THREADS = 64
+"""Steps under way at once. Most of their time they wait for the peer, and each in a thread of its own."""
 LEAVE = 5.0
 """Seconds that a step under way has to end once its circuit is closed: then both entries have ended it alike."""
 
@@ -56,19 +62,29 @@ class LayersEntry(Hop, Held):
         self._layers: int = self.ctx.settings["layers"]
         self._card = self.ctx.model.card
         self._depth = levels(self._card.vocab)
-        folded = fold(self.ctx.model, self._layers)
+        self._sessions: dict[Passage, _Session] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "step")
+        self._own: Transformer | None = None
+        self._agreed = Agreed(self.ctx, self._built)
         if self._party == 0:
+            folded = fold(self.ctx.model, self._layers)
             ranges = calibrate(beginning(self.ctx.model, self._layers), self.ctx.settings["context"])
             self._format = fit(folded, ranges)
+            self._own = self._built(self._format, folded)
         else:
-            self._format = Format.travelled(await self.ctx.call(ENTRIES[0], "format"))
-        self._transformer = Transformer(fixed(folded, self._format.scales), self._format)
-        warm(self._transformer, self._party)
-        self._sessions: dict[Passage, _Session] = {}
+            await self._agreed.begin()
         opened = sorted(self._card.opened(self.ctx.model.opens))
         if self.ctx.settings["stated"]:
             self._ledgers = Ledgers(self.ctx, (0, self._layers - 1), self.ctx.model.tensors(*opened), RING)
         self.ctx.hold("weights opened", tensors=opened)
+
+    def _built(self, format: Format, folded: Folded | None = None) -> Transformer:
+        transformer = Transformer(fixed(folded or fold(self.ctx.model, self._layers), format.scales), format)
+        warm(transformer, self._party)
+        return transformer
+
+    async def _program(self) -> Transformer:
+        return self._own or await self._agreed.program()
 
     @serve
     async def format(self, sender: str) -> list[object]:
@@ -85,9 +101,9 @@ class LayersEntry(Hop, Held):
         self._sessions[passage] = _Session(self._party, found)
 
     async def gone(self, peer: str) -> None:
-        """Of sessions that went there nothing is sent any more: a fresh process would not know what to do with it."""
+        """Nothing is sent there any more for sessions of before: a fresh process would not know what to do with it."""
         for session in self._sessions.values():
-            session.lost = session.lost or session.told.route[0] == peer
+            session.gone.add(peer)
         await super().gone(peer)
 
     async def closed(self, passage: Passage) -> None:
@@ -102,15 +118,23 @@ class LayersEntry(Hop, Held):
         except TimeoutError:
             pass  # its peer was never asked for the step
         session.running.close()
-        await self.ctx.send(DEALER, "end", session=session.told.material)
-        if not session.lost:
-            await self.ctx.send(session.told.route[0], "end", session=session.told.session, leave=session.leave)
+        ends: tuple[tuple[str, dict[str, bytes]], ...] = (
+            (DEALER, {"session": session.told.material}),
+            (session.told.route[0], {"session": session.told.session, "leave": session.leave}),
+        )
+        for peer, told in ends:
+            if peer not in session.gone:
+                with contextlib.suppress(UnfedError):  # where it is gone by now, it keeps nothing
+                    await self.ctx.send(peer, "end", **told)
 
     async def received(self, passage: Passage, data: bytes) -> None:
         session, sender = self._sessions[passage], passage.before[0]
         async with session.turn:
+            preparing = session.running.prepared == session.running.done
+            if session.over or (DEALER if preparing else self._peer) in session.gone:
+                return  # nobody waits for it any more
             try:
-                if session.running.prepared == session.running.done:
+                if preparing:
                     await self._prepare(passage, session, data)
                 else:
                     await self._step(passage, session, data)
@@ -124,7 +148,7 @@ class LayersEntry(Hop, Held):
         """Fetch and expand the next step's randomness; or state what was done, where no step is to come."""
         asked, running = read_step(data), session.running
         if isinstance(asked, Over):
-            if not session.lost:
+            if session.told.route[0] not in session.gone:
                 await state(self.ctx, self._ledgers, session.told, asked.release)
             return
         if isinstance(asked, Done):
@@ -135,9 +159,10 @@ class LayersEntry(Hop, Held):
         if asked.start != running.ahead or asked.start + asked.tokens > self.ctx.settings["context"]:
             raise Unsealed("a cell that prepares a step out of turn, or more rows than there may be")
         running.prepared, running.ahead = running.prepared + 1, asked.start + asked.tokens
+        program = session.program = session.program or await self._program()
         told = {"session": session.told.material, "step": running.done, "start": asked.start, "tokens": asked.tokens}
         material = Material.travelled(await self.ctx.call(DEALER, "material", **told), DEALER)
-        await asyncio.to_thread(running.prepare, self._transformer, asked.start, asked.tokens, material)
+        await asyncio.to_thread(running.prepare, program, asked.start, asked.tokens, material)
         await self.answer(passage, prepared())
 
     async def _step(self, passage: Passage, session: _Session, data: bytes) -> None:
@@ -148,11 +173,13 @@ class LayersEntry(Hop, Held):
             raise Unsealed("a cell whose keys do not fit what was prepared")
         self.ctx.hold("keys", **keys._asdict())
         running.done += 1
-        share, fallen = await asyncio.to_thread(self._run, session, keys)
-        if session.over or session.lost:
+        assert session.program is not None, "a step that was prepared has one"
+        run = partial(copy_context().run, self._run, session, session.program, keys)
+        share, fallen = await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        if session.over or told.route[0] in session.gone:
             return
         self.ctx.contribute(rows=tokens, layer_tokens=self._layers * tokens)
-        scale = self._transformer.scales.residual
+        scale = session.program.scales.residual
         if self._ledgers is not None:
             ledger = self._ledgers.of(told.session, told.session, (CLIENT,))
             ledger.receives(CLIENT, start, data)
@@ -162,27 +189,22 @@ class LayersEntry(Hop, Held):
         named = {"session": told.session, "reply": told.reply, "route": route, "start": start}
         await self.ctx.send(first, "hidden_share", **named, share=share, scale=scale)
 
-    @serve
-    async def reveal(self, sender: str, *, session: bytes, secret: bytes) -> dict[str, Any]:
-        """Its shares, and their scale. See `Ledgers.reveal`."""
-        found = await super().reveal(sender, session=session, secret=secret)
-        return found | {"scale": self._transformer.scales.residual}
-
-    def _run(self, session: _Session, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+    def _run(self, session: _Session, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         running = session.running
         if running.channel is None:
             running.channel = self.ctx.channel(self._peer, f"layers {session.told.peer.hex()}")
-            if session.over:  # while it was waited for
+            if session.over or self._peer in session.gone:  # while it was waited for
                 running.close()
-        given = self._transformer.weights.embedding.given(self._party, keys)
-        return running.run(self._transformer, self._peer, given)
+        given = program.weights.embedding.given(self._party, keys)
+        return running.run(program, self._peer, given)
 
 
 class _Session:
     """Attributes:
     turn: held by whatever is done for the session, one after the other.
+    program: what it runs, once its first step is prepared.
     over: whether its circuit is closed.
-    lost: whether the node that its results go to is gone.
+    gone: peers whose process of back then is gone.
     leave: the client's, to forget what was stated.
     """
 
@@ -190,5 +212,7 @@ class _Session:
         self.told = told
         self.running = RunSession(party)
         self.turn = asyncio.Lock()
-        self.over = self.lost = False
+        self.program: Transformer | None = None
+        self.over = False
+        self.gone: set[str] = set()
         self.leave = b""
