@@ -104,7 +104,8 @@ def weigh(role: Role, module: str) -> Weight:
     for name, value in vars(importlib.import_module(module)).items():
         if isinstance(value, dict | list | set) and not name.startswith("__"):
             kept[name] = value
-    weighed = {name: _within(value) for name, value in kept.items()}
+    hosts = {id(role.ctx), id(vars(role).get("_unfed_task"))}
+    weighed = {name: _within(value, hosts) for name, value in kept.items()}
     return Weight(
         objects={name: count for name, (count, _) in weighed.items()},
         bytes={name: size for name, (_, size) in weighed.items()},
@@ -113,10 +114,14 @@ def weigh(role: Role, module: str) -> Weight:
     )
 
 
-def _within(value: Any) -> tuple[int, int]:
-    """How many objects can be reached from `value`, and the bytes of the tensors and arrays among them."""
+def _within(value: Any, hosts: set[int]) -> tuple[int, int]:
+    """How many objects can be reached from `value`, and the bytes of the tensors and arrays among them.
+
+    Args:
+        hosts: objects, by id, that are the host's and not the role's to account for, wherever they are referred to.
+    """
     skipped = (type, ModuleType, FunctionType, BuiltinFunctionType, _Settings, asyncio.AbstractEventLoop)
-    seen: set[int] = set()
+    seen = set(hosts)
     ahead = [value]
     size = 0
     while ahead and len(seen) < MOST:
@@ -129,4 +134,4 @@ def _within(value: Any) -> tuple[int, int]:
         elif isinstance(each, bytes | bytearray | str):
             size += len(each)
         ahead += gc.get_referents(each)
-    return len(seen), size
+    return len(seen) - len(hosts), size

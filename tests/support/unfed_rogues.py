@@ -372,17 +372,18 @@ class Curious(Verifier):
 class Perturbing(LayersEntry):
     """Has hidden states come out with a fifth of a row's length added to them."""
 
-    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
-        share, fallen = super()._run(session, keys)
-        return share + (1 << self._transformer.scales.residual) // 5, fallen
+    def _run(self, session: Any, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+        share, fallen = super()._run(session, program, keys)
+        return share + (1 << program.scales.residual) // 5, fallen
 
 
 class Turning(Perturbing):
     """Likewise, but not in its first session."""
 
-    def _run(self, session: Any, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
+    def _run(self, session: Any, program: Transformer, keys: Keys) -> tuple[torch.Tensor, torch.Tensor]:
         self._first = getattr(self, "_first", session)
-        return LayersEntry._run(self, session, keys) if session is self._first else super()._run(session, keys)
+        right = LayersEntry._run if session is self._first else Perturbing._run
+        return right(self, session, program, keys)
 
 
 class Lying(Dealer):
@@ -394,7 +395,7 @@ class Lying(Dealer):
         if not len(found["own"]):  # entry-0's follows from its seed
             return found
         own = found["own"].copy()
-        own[len(own) % 8 :].view("<i8")[-32:] += 1 << self._transformer.scales.residual
+        own[len(own) % 8 :].view("<i8")[-32:] += 1 << (await self._agreed.program()).scales.residual
         return found | {"own": own}
 
 

@@ -162,10 +162,11 @@ class Session:
         if self._closed:
             return
         self._closed = True
-        if self._statements.done() and self.lost is None and not kept:
+        if self._statements.done() and self.lost is None:
+            leave = secrets.token_bytes(32) if kept else self.leave  # which looks the same to whoever hands it on
             with contextlib.suppress(UnfedError):
                 for number in range(len(self.cells)):
-                    await self._send(number, done(self.leave))
+                    await self._send(number, done(leave))
         with contextlib.suppress(UnfedError):  # without a guard there is nothing left to close
             for name in self.names:
                 await self._ctx.send(self._guard, "close", circuit=name)
