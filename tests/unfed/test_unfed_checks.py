@@ -70,7 +70,7 @@ def metric(outcomes: Sequence[Outcome], name: str) -> float:
     ("cheat", "options", "named"),
     [
         *((cheat, {}, "layers-1") for cheat in CHEATS),
-        *((cheat, AFTER, "layers-1") for cheat in CHEATS[1:]),
+        ("stale", AFTER, "layers-1"),
         ("perturb", AFTER | {"shards": 1}, "layers-0"),
     ],
 )

@@ -29,6 +29,8 @@ TEXTS = [json.loads(line)["prompt"] for line in (DEMO / "decoys.jsonl").read_tex
 HALF, TOKENS = len(TEXTS) // 2, 3
 ASKED = int(os.environ.get("UNFED_DECOY_SESSIONS", "120"))
 """Real sessions, each of which a decoy follows at a half. More, up to half of the texts, see finer differences."""
+AFTER = 7
+"""Sessions where the entries run layers: as few as a permutation test at 0.001 can do with, for they take long."""
 SEEN = ("guard", "entry-0", "layers-0", "layers-1", "verifier")
 
 
@@ -68,8 +70,10 @@ async def alike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactor
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def unlike(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
-    long = [f"{one} {other} {third}" for one, other, third in zip(TEXTS[:40], TEXTS[40:80], TEXTS[80:120], strict=True)]
-    yield await run_of(launcher, tmp_path_factory.mktemp("unlike"), long, 50)
+    long = [
+        f"{one} {other} {third}" for one, other, third in zip(TEXTS[:60], TEXTS[60:120], TEXTS[120:180], strict=True)
+    ]
+    yield await run_of(launcher, tmp_path_factory.mktemp("unlike"), long, 70)
 
 
 def sessions(run: Run, party: str, within: str) -> list[list[Entry]]:
@@ -191,7 +195,7 @@ async def test_a_classifier_of_times_is_no_better_than_chance(alike: Run, party:
 async def test_the_same_classifier_tells_decoys_that_are_longer(unlike: Run) -> None:
     score, half = accuracy(*apart(contents(unlike), unlike))
     print(f"longer decoys told: {score:.3f}")
-    assert score > 0.5 + half
+    assert score > 0.5 + half * 2.58 / 3.89, "its 99% interval, for these are few"
 
 
 async def test_the_same_classifier_tells_decoys_whose_second_message_comes_two_milliseconds_later(alike: Run) -> None:
@@ -229,7 +233,7 @@ async def test_what_the_verifier_sees_does_not_depend_on_the_prompt(alike: Run) 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def after(launcher: LocalLauncher, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
-    yield await run_of(launcher, tmp_path_factory.mktemp("after"), TEXTS[:HALF], 10, check_rate=1, mpc_layers=1)
+    yield await run_of(launcher, tmp_path_factory.mktemp("after"), TEXTS[:HALF], AFTER, check_rate=1, mpc_layers=1)
 
 
 @pytest.mark.parametrize("party", [*SEEN[:4], "dealer"])
@@ -255,4 +259,4 @@ async def test_what_the_verifier_sees_does_not_depend_on_the_prompt_where_the_en
     names = [entry.name for entry in after.seen["verifier"] if entry.kind == "message"]
     once = ["open", "cell", *["reveal"] * 4, "close"]
     times = sum(after.decoys)
-    assert times == 10 and names[: 1 + 7 * times] == ["directory", *once * times]
+    assert times == AFTER and names[: 1 + 7 * times] == ["directory", *once * times]

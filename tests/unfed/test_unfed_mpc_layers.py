@@ -80,11 +80,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ("folder", "layers", "more"),
     [
         ("demo", 1, {"shards": 2}),
-        ("demo", 2, {"tail": 1}),
         ("demo", 3, {}),
-        ("llama", 1, {"shards": 2}),
         ("llama", 2, {"tail": 1}),
-        ("gpt2", 1, {"shards": 2}),
         ("gpt2", 3, {}),
         ("qwen2", 2, {"tail": 1}),
     ],
@@ -98,8 +95,8 @@ async def test_tokens_are_plains_logits_are_close_and_honest_parties_are_not_acc
     told: list[Note] = []
     async with fleet_of(launcher, tmp_path, made, folder, told=told.append) as fleet:
         for prompt in PROMPTS[:2]:
-            outcome = await ask(fleet, prompt, max_new_tokens=12, logits=True)
-            assert list(outcome.answer.token_ids) == reference.greedy(prompt, 12)
+            outcome = await ask(fleet, prompt, max_new_tokens=8, logits=True)
+            assert list(outcome.answer.token_ids) == reference.greedy(prompt, 8)
             assert reference.error(prompt, outcome.events) <= 0.01
             assert outcome.finished.offline > 0
             assert await fleet.rested()
