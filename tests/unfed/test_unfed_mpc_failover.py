@@ -117,7 +117,7 @@ async def test_nothing_is_left_of_what_was_asked_again(pair: Fleet, reference: R
 async def test_all_go_by_the_number_format_of_the_entry_that_is_there(
     launcher: LocalLauncher, folder: Path, reference: Reference, tmp_path: Path
 ) -> None:
-    """Whether it comes back alone, while another of them is starting or, in the whole matrix, along with all of them."""
+    """Whether it comes back alone, while another is starting or, in the whole matrix, along with all of them."""
     roles = {"entry_0": "unfed_rogues:Moody"}
     async with fleet_of(launcher, tmp_path, folder, roles, shards=1, relays=0) as fleet:
 
