@@ -16,7 +16,7 @@ from unfed.backends.mpc.transformer import parts
 from unfed.backends.mpc.transformer.calibrate import calibrate
 from unfed.backends.mpc.transformer.program import Transformer
 from unfed.backends.unfed.circuits.hop import Hop, announcement
-from unfed.backends.unfed.client import runs, ways
+from unfed.backends.unfed.client import accounts, ways
 from unfed.backends.unfed.client.client import Client
 from unfed.backends.unfed.client.layers_session import LayersSession
 from unfed.backends.unfed.client.session import Session
@@ -468,5 +468,5 @@ class Hurried(Client):
     """Waits for a check for two seconds."""
 
     async def start(self) -> None:
-        runs.CHECKED_WITHIN = 2.0
+        accounts.CHECKED_WITHIN = 2.0
         await super().start()

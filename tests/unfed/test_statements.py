@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unfed_sessions import NEXT, SESSION, contexts
 
-from unfed.backends.unfed.client.runs import CHECKED_WITHIN
+from unfed.backends.unfed.client.accounts import CHECKED_WITHIN
 from unfed.backends.unfed.integrity.ledger import KEPT, Ledgers
 from unfed.backends.unfed.integrity.statements import PREFIX, SCALE, Signed, Trail, fingerprint, raw, read, scaled
 from unfed.plugins import Context, UnfedError

@@ -18,6 +18,7 @@ from ...common.shard import shard
 from ...common.text import Text
 from ...mpc.engine.embedding import keys
 from ..names import DEALER, DECOYS, ENTRIES, VERIFIER
+from .accounts import Accounts
 from .caught import Caught, Failed
 from .decoys import Decoys
 from .runs import Runs
@@ -58,7 +59,8 @@ class Client(ClientRole):
         ways = Ways(self.ctx, entries, settings["reply"], verifier, settings["nodes"], self._caught.why, beside)
         await ways.learn()
         verification = Verification(self.ctx, ways) if verifier else None
-        self._runs = Runs(self.ctx, head, own, ways, verification, self._caught)
+        accounts = Accounts(self.ctx, verification, self._caught) if verification is not None else None
+        self._runs = Runs(self.ctx, head, own, ways, accounts)
         self._decoys: Decoys | None = None
         if verification is not None and self._checks["kind"] == "decoys":
             texts = Texts(self._texts_beside(), self._text.encode)

@@ -1,8 +1,7 @@
-"""Sessions as they are run: over which way, what comes of them, and what their nodes are held to afterwards."""
+"""Sessions as they are run: over which way, and what comes of them."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -15,20 +14,14 @@ from unfed.plugins import Context, Failure, Note, Route, UnfedError
 from ...common.ends import Head
 from ...common.sampling import Sampler
 from ...common.shard import Shard
-from ..integrity.statements import Signed
 from ..names import VERIFIER
-from .agreement import agreed
-from .caught import Caught
+from .accounts import Accounts
 from .layers_session import LayersSession
 from .session import Session
-from .verification import Verification, falls
 from .ways import Way, Ways
 
 TRIES = 6
 """Losses in a row, without a token between them, after which an answer is given up."""
-CHECKED_WITHIN = 120.0
-"""Seconds from the end of a session until the verifier has to have done it again: as long as honest nodes can surely
-open what they sent (see `ledger.KEPT`). After that nobody can be held to it."""
 
 
 class Runs:
@@ -36,8 +29,7 @@ class Runs:
 
     Args:
         tail: the last layers, where the client runs them itself.
-        verification: where nodes are held to what they do.
-        caught: who is not to be used any more.
+        accounts: where nodes are held to what they do.
     """
 
     def __init__(
@@ -46,12 +38,10 @@ class Runs:
         head: Head,
         tail: Shard | None,
         ways: Ways,
-        verification: Verification | None,
-        caught: Caught,
+        accounts: Accounts | None,
     ) -> None:
         self._ctx, self._head, self._tail = ctx, head, tail
-        self._ways, self._verification, self._caught = ways, verification, caught
-        self._checks = ctx.settings["checks"]
+        self._ways, self._accounts = ways, accounts
         self._sessions: dict[bytes, Session] = {}
 
     async def tokens(
@@ -73,8 +63,8 @@ class Runs:
                                     ids.append(each[0])
                                     tries = 0
                                 yield each
-                        if self._verification is not None:
-                            for note in await self._account(session, len(sampler.tokens)):
+                        if self._accounts is not None:
+                            for note in await self._accounts.settle(session, len(sampler.tokens)):
                                 yield note
                 return
             except UnfedError as error:
@@ -92,13 +82,12 @@ class Runs:
         Raises:
             UnfedError: it could not be, or a party was lost, which breaks it off; or naming who was caught.
         """
+        assert self._accounts is not None
         async with self._session(await self._ways.way()) as session:
             async with aclosing(self._told(session, prompt, sampler)) as found:
                 async for each in found:
                     yield each
-            with self._ctx.phase("statements"):
-                said = await self._said(session)
-            if told := await self._check(session, said):
+            if told := await self._accounts.check(session, await self._accounts.said(session)):
                 raise UnfedError(told, kind="timeout", party=VERIFIER)
 
     async def _told(
@@ -145,62 +134,13 @@ class Runs:
                 self._ways.took(session.way, took)
                 session.pace.took(took)
 
-    async def _account(self, session: Session, tokens: int) -> list[Note]:
-        """Have all say what they did; with live checks, perhaps done again, and what came of that.
-
-        Raises:
-            UnfedError: naming whoever says something else than it did, or did something else than it should.
-        """
-        with self._ctx.phase("statements"):
-            said = await self._said(session)
-        if self._checks["kind"] == "live" and falls(self._checks["rate"], tokens):
-            with self._ctx.phase("check"):
-                told = await self._check(session, said)
-            text = "the verifier cannot tell whether it was done as stated" if told else "done again, and as stated"
-            return [Note(kind="check", party=VERIFIER, text=text)]
-        return []
-
-    async def _said(self, session: Session) -> Sequence[Signed]:
-        said = await session.statements()
-        ranges = [(first, last) for first, last in self._ctx.settings["ranges"]]
-        nodes = dict(zip(session.way.route, ranges, strict=True))
-        agreed(self._ctx, session, said, nodes, self._ctx.settings["wire_dtype"], self._ctx.settings["mpc_layers"])
-        return said
-
-    async def _check(self, session: Session, said: Sequence[Signed]) -> str:
-        """Have the verifier do it again, with the session's circuits closed, as after any other.
-
-        Returns:
-            Why that could not be, if so.
-
-        Raises:
-            Failed: whoever did something else than it should, or one of those whom it was one of.
-            UnfedError: naming whoever is lost; or (`timeout`) it was held back.
-        """
-        assert self._verification is not None
-        await session.close(kept=True)
-        try:
-            async with asyncio.timeout_at(session.over_since + CHECKED_WITHIN):
-                verdict = await self._verification.check(session, said)
-        except TimeoutError:
-            raise UnfedError(
-                f"the verifier has not done it again within {CHECKED_WITHIN:g} s",
-                kind="timeout",
-                hint="it, or a relay on the way to it, keeps that back or is slow",
-            ) from None
-        if session.lost is not None:  # whoever had its messages from the one that is gone cannot be held to anything
-            raise session.lost
-        if verdict.party or verdict.among:
-            raise self._caught.add(verdict)
-        return verdict.what
-
     # -- sessions
 
     @asynccontextmanager
     async def _session(self, way: Way) -> AsyncIterator[Session]:
         """Fresh circuits, which are closed when the caller is done, however that comes."""
         layers: int = self._ctx.settings["mpc_layers"]
-        stated = self._verification is not None
+        stated = self._accounts is not None
         session = LayersSession(self._ctx, way, layers, stated) if layers else Session(self._ctx, way, stated)
         self._sessions |= dict.fromkeys(session.names, session)
         self._ways.begins(way)
@@ -217,8 +157,8 @@ class Runs:
         for session in set(self._sessions.values()):
             if party in session.way.parties:
                 session.fail(UnfedError(failure.message, kind="party-lost", party=party, hint=failure.hint))
-        if self._verification is not None:
-            self._verification.lost(party, failure)
+        if self._accounts is not None:
+            self._accounts.verification.lost(party, failure)
 
     def returned(self, party: str) -> None:
         self._ways.returned(party)
@@ -234,8 +174,8 @@ class Runs:
         """A cell of a circuit of ours."""
         if (session := self._sessions.get(circuit)) is not None:
             session.came(sender, circuit, data)
-        elif self._verification is not None:
-            self._verification.came(circuit, data)
+        elif self._accounts is not None:
+            self._accounts.verification.came(circuit, data)
 
 
 async def _failure(work: Awaitable[None]) -> UnfedError | None:
