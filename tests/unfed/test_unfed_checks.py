@@ -215,7 +215,7 @@ async def caught(fleet: Fleet, times: int, tokens: int) -> tuple[int, list[int]]
 
 async def test_decoys_catch_at_their_rate(launcher: LocalLauncher, tmp_path: Path) -> None:
     """Of n sessions that a node spoils, each is followed by a decoy at p: 1 - (1 - p)^n."""
-    rate, times = 0.3, 160
+    rate, times = 0.3, 120
     made = plan({"client": "forgiving:Forgiving"}, cheat="skip", check_rate=rate)
     async with fleet_of(launcher, tmp_path, made) as fleet:
         count, _ = await caught(fleet, times, 2)
@@ -224,7 +224,7 @@ async def test_decoys_catch_at_their_rate(launcher: LocalLauncher, tmp_path: Pat
 
 
 async def test_live_checks_catch_at_their_rate_for_each_token(launcher: LocalLauncher, tmp_path: Path) -> None:
-    rate, times = 0.1, 160
+    rate, times = 0.1, 120
     made = plan({"client": "forgiving:Forgiving"}, cheat="skip", checks="live", check_rate=rate)
     async with fleet_of(launcher, tmp_path, made) as fleet:
         for tokens in (1, 6):

@@ -27,10 +27,10 @@ from unfed.plugins import Emulation
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
-PROMPTS = ("someone who studies the stars", "a kind of large dog", "one two three")
+PROMPTS = ("someone who studies the stars", "a kind of large dog", "hello there")
 """The model's two best logits are further apart than twice the error of an answer's, at every token of its answers."""
 TOKENS = 24
-ERROR = 0.009
+ERROR = 0.0115
 LINK = Emulation(delay=0.0005)
 PARTIES = ["guard", *ENTRIES, DEALER, "relay-0", "relay-1", "relay-2", "layers-0.0", "layers-1.1"]
 
