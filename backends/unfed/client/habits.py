@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
+from array import array
 from typing import NamedTuple
 
 _RECENT = 64
@@ -18,20 +18,25 @@ class Moment(NamedTuple):
 
 
 class Habits:
-    """Lengths of prompts, and when they come."""
+    """Lengths of prompts, and when they come: of the last few, as numbers, so that they take no more room with time."""
 
     def __init__(self) -> None:
-        self._lengths: deque[int] = deque(maxlen=_RECENT)
-        self._moments: deque[Moment] = deque(maxlen=_RECENT)
+        self._lengths, self._seconds, self._beside = array("q"), array("d"), array("b")
 
     def asked(self, tokens: int, moment: Moment | None) -> None:
         """A prompt of so many tokens; when, if there was one before it."""
         self._lengths.append(tokens)
         if moment is not None:
-            self._moments.append(moment)
+            self._seconds.append(moment.seconds)
+            self._beside.append(moment.beside)
+        for kept in (self._lengths, self._seconds, self._beside):
+            del kept[:-_RECENT]
 
     def length(self) -> int:
         return _random.choice(self._lengths)
 
     def moment(self) -> Moment:
-        return _random.choice(self._moments) if self._moments else Moment(0.0)
+        if not self._seconds:
+            return Moment(0.0)
+        number = _random.randrange(len(self._seconds))
+        return Moment(self._seconds[number], bool(self._beside[number]))
