@@ -56,7 +56,7 @@ class Unfed(Backend):
             *(played.entry(name, party, card, options, replicas[nodes[0]]) for party, name in enumerate(ENTRIES)),
             *([played.dealer(card, shared)] if shared else []),
             *played.layers(nodes, ranges, options, positions),
-            *([played.verifier(list(replicas.values()), shared)] if checked else []),
+            *([played.verifier(list(replicas.values()), ranges, shared)] if checked else []),
         ]
         pairs = dict.fromkeys((a, b) for path in paths for a, b in pairwise(("client", *path)))
         links = [Link(a, b) for a, b in pairs]

@@ -51,12 +51,12 @@ def client(card: ModelCard, options: UnfedOptions, paths: list[list[str]], nodes
     )
 
 
-def verifier(nodes: list[list[str]], shared: int) -> Party:
+def verifier(nodes: list[list[str]], ranges: list[tuple[int, int]], shared: int) -> Party:
     return Party(
         VERIFIER,
         f"{ROLES}.integrity.verifier:Verifier",
         opens={"model": ("all",)},
-        settings={"behind": [], "layers": nodes, "mpc_layers": shared},
+        settings={"behind": [], "layers": nodes, "ranges": [list(run) for run in ranges], "mpc_layers": shared},
         knows=ENTRIES,
         **_LOSABLE,
     )

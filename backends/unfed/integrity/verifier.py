@@ -38,6 +38,7 @@ class Verifier(Hop):
 
     Settings:
         layers: the replicas that run each range of them, in order.
+        ranges: the first and the last layer of each.
         mpc_layers: how many the entries run before.
     """
 
@@ -49,6 +50,9 @@ class Verifier(Hop):
         self._judge = Judge(model)
         self._embedding, self._head = Embedding(model), Head(model)
         self._whole = self._judge.shard((0, model.card.layers - 1))
+        shared = [(0, self._shared - 1)] if self._shared else []
+        for run in ((0, model.card.layers - 1), *self.ctx.settings["ranges"], *shared):
+            self._judge.shard(tuple(run)).warm()  # or the first check would take longer
         self.ctx.hold("weights opened", tensors=sorted(model.tensors()))
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
