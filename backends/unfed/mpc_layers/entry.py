@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 
-import msgspec
 import torch
 
 from unfed.plugins import CLIENT, UnfedError, serve
@@ -29,7 +28,7 @@ from ..circuits.onion import Unsealed
 from ..integrity.held import Held
 from ..integrity.ledger import Ledgers
 from ..names import DEALER, ENTRIES
-from ..nodes.beginning import state
+from ..nodes.beginning import leading, state
 from .agreed import Agreed
 from .cells import ToNode, decode_told, guard, prepared, read_step
 
@@ -92,12 +91,7 @@ class LayersEntry(Hop, Held):
         return list(self._format)
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
-        try:
-            found = decode_told(told)
-        except msgspec.MsgspecError:
-            raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
-        if not found.route or found.route[0] not in self.ctx.settings["firsts"]:
-            raise self._misused(passage.before[0], "opened a circuit that leads to no layers")
+        found = leading(decode_told, told, self.ctx.settings["firsts"], passage.before[0])
         self._sessions[passage] = _Session(self._party, found)
 
     async def gone(self, peer: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
 import torch
 
 from unfed.plugins import CLIENT
@@ -16,7 +15,7 @@ from ..circuits.hop import Hop, Passage
 from ..circuits.onion import Unsealed
 from ..integrity.ledger import Ledgers
 from ..integrity.statements import raw
-from .beginning import state
+from .beginning import leading, state
 
 
 class Entry(Hop):
@@ -44,13 +43,7 @@ class Entry(Hop):
         self.ctx.hold("weights opened", tensors=sorted(embedding.opened))
 
     async def arrived(self, passage: Passage, told: bytes) -> None:
-        try:
-            found = decode_told(told)
-        except msgspec.MsgspecError:
-            raise self._misused(passage.before[0], "opened a circuit that says nothing to its end") from None
-        if not found.route or found.route[0] not in self.ctx.settings["firsts"]:
-            raise self._misused(passage.before[0], "opened a circuit that leads to no layers")
-        self._told[passage] = found
+        self._told[passage] = leading(decode_told, told, self.ctx.settings["firsts"], passage.before[0])
 
     async def gone(self, peer: str) -> None:
         """Of sessions that went there nothing is sent any more: a fresh process would not know what to do with it."""
